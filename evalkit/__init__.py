@@ -1,0 +1,1 @@
+"""evalkit: regression tests for LLM workflows."""

@@ -1,0 +1,66 @@
+"""Canonical content hashes: of components, cases, requests, graders and whole sets.
+
+A fingerprint is the SHA-256 of a domain tag and a canonical form, in lower-case hex. The
+domain keeps a prompt and a policy with the same bytes apart. Canonical JSON here is:
+keys sorted by code point, no white space, UTF-8, integers as written, floats in Python's
+shortest round-trip form (so ``49`` and ``49.0`` differ, as they do to a tool), NaN and
+infinities refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["canonical_json", "combine", "fingerprint", "fingerprint_bytes", "short"]
+
+_PREFIX = "evalkit/1/"
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the canonical bytes of a JSON value.
+
+    Raises:
+        ValueError: for NaN and infinities.
+        TypeError: for anything that is not JSON.
+    """
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_mapping
+    )
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _mapping(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def fingerprint(domain: str, value: Any) -> str:
+    """Hash a JSON value under a domain, for example ``fingerprint("component/prompt", {...})``."""
+    return fingerprint_bytes(domain, canonical_json(value))
+
+
+def fingerprint_bytes(domain: str, content: bytes) -> str:
+    """Hash bytes under a domain."""
+    return hashlib.sha256(f"{_PREFIX}{domain}\0".encode() + content).hexdigest()
+
+
+def combine(domain: str, parts: Iterable[tuple[str, str]]) -> str:
+    """Hash named fingerprints into one; the order of the parts does not matter.
+
+    Raises:
+        ValueError: when a name occurs twice.
+    """
+    named = sorted(parts)
+    names = [name for name, _ in named]
+    if len(set(names)) != len(names):
+        raise ValueError("a name occurs twice")
+    return fingerprint(domain, named)
+
+
+def short(digest: str, length: int = 12) -> str:
+    """The first characters of a digest, for people."""
+    return digest[:length]
