@@ -1,0 +1,67 @@
+"""Cases that say the same thing: exact copies and near copies of the input."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalkit.records import Case
+
+__all__ = ["SIMILAR", "Similar", "find_duplicates"]
+
+SIMILAR = 0.90
+"""Cosine of character 3-to-5-gram tf-idf, numbers masked, from which two inputs count as near copies."""
+
+_BLOCK = 512
+_NUMBER = re.compile(r"\d+")
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A pair of cases whose inputs are alike. ``similarity`` 1.0 means equal after masking numbers."""
+
+    first: str
+    second: str
+    similarity: float
+    exact: bool
+
+
+def find_duplicates(cases: tuple[Case, ...], threshold: float = SIMILAR) -> list[Similar]:
+    """Pairs of cases with the same or nearly the same input, most alike first.
+
+    Exact means that input, context, role, tenant and tools are all equal: one of the two is
+    worthless. Near means that the conversations are alike with digits masked, so that a
+    template filled with other order numbers is found.
+    """
+    exact = _exact_pairs(cases)
+    named = {(pair.first, pair.second) for pair in exact}
+    near = [pair for pair in _near_pairs(cases, threshold) if (pair.first, pair.second) not in named]
+    return sorted(exact + near, key=lambda pair: (-pair.exact, -pair.similarity, pair.first, pair.second))
+
+
+def _exact_pairs(cases: tuple[Case, ...]) -> list[Similar]:
+    groups: dict[object, list[str]] = defaultdict(list)
+    for case in cases:
+        key = (case.input, case.context, case.role, case.tenant, repr(case.tools), repr(case.recorded_tools))
+        groups[repr(key)].append(case.id)
+    return [Similar(ids[0], other, 1.0, exact=True) for ids in groups.values() if len(ids) > 1 for other in ids[1:]]
+
+
+def _near_pairs(cases: tuple[Case, ...], threshold: float) -> list[Similar]:
+    if len(cases) < 2:
+        return []
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = [_NUMBER.sub("0", " ".join(turn.content for turn in case.input).lower()) for case in cases]
+    vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), dtype=np.float32).fit_transform(texts)
+    pairs = []
+    for start in range(0, len(cases), _BLOCK):
+        block = (vectors[start : start + _BLOCK] @ vectors.T).tocoo()
+        for row, column, value in zip(block.row, block.col, block.data, strict=True):
+            left = start + int(row)
+            if value >= threshold and left < column:
+                pairs.append(Similar(cases[left].id, cases[int(column)].id, round(float(min(value, 1.0)), 3), False))
+    return pairs
