@@ -1,0 +1,7 @@
+"""Simulated models and their server. Nothing here is a real model, and everything it says is labelled so."""
+
+from evalkit.simulator.profiles import PROFILES, Profile, simulated_prices
+from evalkit.simulator.provider import Simulator
+from evalkit.simulator.server import Server, start_server
+
+__all__ = ["PROFILES", "Profile", "Server", "Simulator", "simulated_prices", "start_server"]

@@ -1,0 +1,179 @@
+"""Policy rules over documents and tool calls: deny wins, then approval, then allow.
+
+A rule names the point where it is asked (``retrieve`` or ``act``), what it is about, its
+conditions and its effect. Every rule carries tests, and they are run when the file is
+loaded: a rule that does not do what its tests say never guards anything.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from evalkit.configfile import FileModel, parse, read_yaml
+from evalkit.errors import ConfigError
+from evalkit.records import Json, PolicyDecision, Severity
+
+__all__ = ["Facts", "Policies", "PolicyFile", "load_policies"]
+
+Effect = Literal["allow", "deny", "needs_approval"]
+_ORDER: dict[str, int] = {"deny": 2, "needs_approval": 1, "allow": 0}
+_SEVERITIES = ("none", "minor", "major", "critical")
+
+Facts = Mapping[str, Json]
+"""What a rule can ask about: ``role``, ``tenant``, ``locale``, ``intent``, ``risk``, ``tool``,
+``arguments.NAME``, ``document.ID|tenant|kind|trusted|roles``, ``approved``."""
+
+
+def _compare(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    def apply(left: Any, right: Any) -> bool:
+        if isinstance(left, bool) or isinstance(right, bool):
+            return False
+        if isinstance(left, (int, float)) and isinstance(right, (int, float)):
+            return compare(left, right)
+        return isinstance(left, str) and isinstance(right, str) and compare(left, right)
+
+    return apply
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "in": lambda left, right: isinstance(right, (list, tuple)) and left in right,
+    "not_in": lambda left, right: isinstance(right, (list, tuple)) and left not in right,
+    "contains": lambda left, right: isinstance(left, (list, tuple, str)) and right in left,
+    "gt": _compare(operator.gt),
+    "gte": _compare(operator.ge),
+    "lt": _compare(operator.lt),
+    "lte": _compare(operator.le),
+    "matches": lambda left, right: isinstance(left, str) and re.search(str(right), left) is not None,
+    "exists": lambda left, right: (left is not None) == bool(right),
+}
+
+
+class Condition(FileModel):
+    """A comparison of a fact with a value, or with another fact (`ref`)."""
+
+    field: str = Field(description="The fact, for example `arguments.amount`, `role`, `document.tenant`.")
+    op: Literal[
+        "eq", "ne", "in", "not_in", "contains", "gt", "gte", "lt", "lte", "matches", "exists"
+    ] = Field(description="The comparison.")  # fmt: skip
+    value: Json = Field(default=None, description="What to compare with.")
+    ref: str | None = Field(default=None, description="Another fact to compare with instead.")
+
+    @model_validator(mode="after")
+    def _valid(self) -> Condition:
+        if self.ref is not None and self.value is not None:
+            raise ValueError("give `value` or `ref`, not both")
+        if self.op == "matches":
+            try:
+                re.compile(str(self.value))
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from None
+        return self
+
+    def holds(self, facts: Facts) -> bool:
+        """Whether the facts fulfil the condition; a missing fact fulfils only ``ne``, ``not_in`` and ``exists``."""
+        return _OPERATORS[self.op](facts.get(self.field), facts.get(self.ref) if self.ref else self.value)
+
+
+class RuleTest(FileModel):
+    """An example that the rule must decide as stated, by itself."""
+
+    facts: dict[str, Json] = Field(description="The facts of the example.")
+    applies: bool = Field(description="Whether the rule applies to it.")
+
+
+def _as_tuple(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class PolicyRule(FileModel):
+    """One rule. It applies when its subject fits and all conditions hold."""
+
+    id: str = Field(description="Named in traces and reports.")
+    point: Literal["retrieve", "act"] = Field(description="Asked for a document (`retrieve`) or a tool call (`act`).")
+    tools: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(
+        default=(), description="Tools it is about; empty is all."
+    )
+    when: tuple[Condition, ...] = Field(default=(), description="Conditions; empty always holds.")
+    effect: Effect = Field(description="What it decides.")
+    severity: Severity = Field(default="major", description="How bad a violation is.")
+    message: str = Field(default="", description="Said to the model and to the reviewer.")
+    tests: tuple[RuleTest, ...] = Field(min_length=2, description="At least one example each way.")
+
+    def applies(self, facts: Facts) -> bool:
+        """Whether the rule decides on these facts."""
+        if self.tools and facts.get("tool") not in self.tools:
+            return False
+        return all(condition.holds(facts) for condition in self.when)
+
+    @model_validator(mode="after")
+    def _tested(self) -> PolicyRule:
+        if {test.applies for test in self.tests} != {True, False}:
+            raise ValueError(f"rule `{self.id}` needs a test where it applies and one where it does not")
+        for number, test in enumerate(self.tests, start=1):
+            if self.applies(test.facts) != test.applies:
+                raise ValueError(f"rule `{self.id}` fails its test {number}: applies is {not test.applies}")
+        return self
+
+
+class PolicyFile(FileModel):
+    """A file under `policies`."""
+
+    rules: tuple[PolicyRule, ...] = Field(description="The rules; deny wins over approval, approval over allow.")
+
+
+@dataclass(frozen=True)
+class Policies:
+    """All rules of a workflow."""
+
+    rules: tuple[PolicyRule, ...] = ()
+    allowed_tools: frozenset[str] | None = None
+    """Tools of the contract; any other is denied, critically."""
+
+    def act(self, tool: str, facts: Facts) -> PolicyDecision:
+        """Decide on a tool call. ``approved`` among the facts satisfies ``needs_approval``."""
+        if self.allowed_tools is not None and tool not in self.allowed_tools:
+            return PolicyDecision(
+                "act", tool, "deny", "contract.allowed_tools", "critical", f"`{tool}` is not in the contract"
+            )
+        decision = self._decide("act", tool, {**facts, "tool": tool})
+        if decision.verdict == "needs_approval" and facts.get("approved") is True:
+            return PolicyDecision("act", tool, "allow", decision.rule, "none", "approved")
+        return decision
+
+    def retrieve(self, document: str, facts: Facts) -> PolicyDecision:
+        """Decide whether a document may be shown to the model for this person."""
+        return self._decide("retrieve", document, facts)
+
+    def _decide(self, point: Literal["retrieve", "act"], subject: str, facts: Facts) -> PolicyDecision:
+        hits = [rule for rule in self.rules if rule.point == point and rule.applies(facts)]
+        if not hits:
+            return PolicyDecision(point, subject, "allow", "default")
+        strongest = max(hits, key=lambda rule: (_ORDER[rule.effect], _SEVERITIES.index(rule.severity)))
+        severity: Severity = "none" if strongest.effect == "allow" else strongest.severity
+        return PolicyDecision(point, subject, strongest.effect, strongest.id, severity, strongest.message)
+
+
+def load_policies(paths: tuple[Path, ...], allowed_tools: frozenset[str] | None) -> Policies:
+    """Read policy files.
+
+    Raises:
+        ConfigError: when a file is wrong, a rule fails its tests, or an id occurs twice.
+    """
+    rules: list[PolicyRule] = []
+    seen: dict[str, Path] = {}
+    for path in paths:
+        for rule in parse(PolicyFile, read_yaml(path)).rules:
+            if rule.id in seen:
+                raise ConfigError("the rule id occurs twice", file=path, key="id", value=rule.id)
+            seen[rule.id] = path
+            rules.append(rule)
+    return Policies(tuple(rules), allowed_tools)

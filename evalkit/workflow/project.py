@@ -1,0 +1,171 @@
+"""The project: ``evalkit.yaml`` and the workflows it names, read and checked."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from evalkit.configfile import FileModel, YamlFile, parse, read_yaml
+from evalkit.errors import ConfigError, UsageError
+from evalkit.providers.prices import Price
+from evalkit.workflow.gates import GateSpec
+from evalkit.workflow.spec import GraderSpec
+
+__all__ = ["PROJECT_FILE", "BaselineSpec", "Project", "ProjectSpec", "ProviderSpec", "find_project", "load_project"]
+
+PROJECT_FILE = "evalkit.yaml"
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def _expand(value: Any) -> Any:
+    """``${NAME}`` and ``${NAME:-default}`` from the environment; for addresses only, never for keys."""
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        found = os.environ.get(match.group(1), match.group(2))
+        if found is None:
+            raise ValueError(f"the environment variable {match.group(1)} is not set")
+        return found
+
+    return _VARIABLE.sub(replace, value)
+
+
+class ProviderSpec(FileModel):
+    """A target that models are named after."""
+
+    kind: Literal["openai", "simulator", "replay"] = Field(
+        description="`openai`: Chat Completions over HTTP. `simulator`: in process. `replay`: recorded answers."
+    )
+    base_url: Annotated[str | None, BeforeValidator(_expand)] = Field(
+        default=None, description="Address up to the version, for `openai`; `${NAME:-default}` reads the environment."
+    )
+    api_key_env: str | None = Field(default=None, description="Environment variable that holds the key.")
+    path: Annotated[str | None, BeforeValidator(_expand)] = Field(
+        default=None, description="The Parquet file, for `replay`."
+    )
+    timeout: float = Field(default=60, gt=0, description="Seconds for one attempt.")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z_]\w*", value):
+            raise ValueError("this is the name of an environment variable, never the key itself")
+        return value
+
+
+class BaselineSpec(FileModel):
+    """Which baseline runs are compared with, and which branch keeps it."""
+
+    name: str = Field(default="main", description="Name of the baseline.")
+    branch: str = Field(default="main", description="Runs on this git branch become the baseline when they pass.")
+
+
+class RedactionSpec(FileModel):
+    """What is masked before anything is stored. Keys and tokens are always masked."""
+
+    personal_data: bool = Field(default=True, description="Mask mail addresses, phone, card and bank account numbers.")
+    keep: tuple[str, ...] = Field(default=(), description="Kinds that are not masked: email, phone, card, iban, ip.")
+
+
+class ProjectSpec(FileModel):
+    """`evalkit.yaml`."""
+
+    version: Literal[1] = Field(default=1, description="Version of this file's layout.")
+    workflows: dict[str, Any] = Field(
+        min_length=1, description="Workflows by name: a folder with workflow.yaml, or the keys of one right here."
+    )
+    providers: dict[str, ProviderSpec] = Field(default_factory=dict, description="Targets by name.")
+    prices: tuple[Price, ...] = Field(default=(), description="Prices of models.")
+    graders: tuple[GraderSpec, ...] = Field(default=(), description="Graders of workflows that name none.")
+    gate: GateSpec = Field(default_factory=GateSpec, description="Gate of workflows that name none.")
+    baseline: BaselineSpec = Field(default_factory=BaselineSpec, description="The baseline.")
+    redaction: RedactionSpec = Field(default_factory=RedactionSpec, description="What is masked before storing.")
+    concurrency: int = Field(default=16, ge=1, le=4096, description="Trials at once.")
+    store: str = Field(default=".evalkit", description="Folder of runs, baselines and the DuckDB catalogue.")
+    reports: str = Field(default="reports/out", description="Folder for HTML reports.")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A loaded `evalkit.yaml`."""
+
+    root: Path
+    spec: ProjectSpec
+    source: YamlFile
+
+    @property
+    def store(self) -> Path:
+        """The store's folder."""
+        return self.root / self.spec.store
+
+    @property
+    def reports(self) -> Path:
+        """The folder for reports."""
+        return self.root / self.spec.reports
+
+    def relative(self, path: Path) -> Path:
+        """A path as seen from the project's root, where it lies below it."""
+        try:
+            return path.resolve().relative_to(self.root.resolve())
+        except ValueError:
+            return path
+
+    def names(self, wanted: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Workflow names: the wanted ones, or all.
+
+        Raises:
+            UsageError: for a name that the project does not have.
+        """
+        for name in wanted:
+            if name not in self.spec.workflows:
+                known = ", ".join(self.spec.workflows)
+                raise UsageError(f"no workflow `{name}`", file=self.source.path, fix=f"workflows here: {known}")
+        return wanted or tuple(self.spec.workflows)
+
+
+def find_project(start: Path | None = None) -> Path:
+    """The nearest ``evalkit.yaml`` in ``start`` or above.
+
+    Raises:
+        ConfigError: when there is none.
+    """
+    here = (start or Path.cwd()).resolve()
+    if here.is_file():
+        return here
+    for folder in (here, *here.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder / PROJECT_FILE
+    raise ConfigError(f"no {PROJECT_FILE} here or above", file=here, fix="make one: evalkit init")
+
+
+def load_project(path: Path | None = None) -> Project:
+    """Read ``evalkit.yaml``.
+
+    Raises:
+        ConfigError: when there is none, or it is wrong.
+    """
+    file = find_project(path)
+    source = read_yaml(file)
+    spec = parse(ProjectSpec, source)
+    for name, provider in spec.providers.items():
+        _check_provider(name, provider, source)
+    return Project(file.parent, spec, source)
+
+
+def _check_provider(name: str, provider: ProviderSpec, source: YamlFile) -> None:
+    needs: Mapping[str, str | None] = {"openai": "base_url", "replay": "path", "simulator": None}
+    key = needs[provider.kind]
+    if key is not None and getattr(provider, key) is None:
+        raise ConfigError(
+            f"a provider of kind `{provider.kind}` needs `{key}`",
+            file=source.path,
+            line=source.line(("providers", name)),
+            key=f"providers.{name}.{key}",
+        )

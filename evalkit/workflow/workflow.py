@@ -1,0 +1,166 @@
+"""A loaded workflow: its components, their fingerprints, and the fingerprint of a single trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evalkit.fingerprint import combine, fingerprint
+from evalkit.records import Case, Component, Configuration, Message, RetrievedDocument, ToolSpec
+from evalkit.workflow.gates import GateSpec
+from evalkit.workflow.policies import Policies
+from evalkit.workflow.prompts import Prompt
+from evalkit.workflow.retrieval import Corpus, retrieve
+from evalkit.workflow.routing import choose, classify, reachable
+from evalkit.workflow.spec import GraderSpec, ModelSpec, RoutesSpec, WorkflowSpec
+
+__all__ = ["Workflow"]
+
+_SEMANTICS = "1"
+"""Raised when the same inputs would make evalkit itself act differently in a trial."""
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """Everything that one workflow consists of, read and checked."""
+
+    name: str
+    spec: WorkflowSpec
+    file: Path
+    """The file that defines it, for errors."""
+    golden_path: Path
+    models: Mapping[str, ModelSpec]
+    routes: RoutesSpec
+    graders: tuple[GraderSpec, ...]
+    gate: GateSpec
+    prompts: Mapping[str, Prompt] = field(default_factory=dict)
+    tools: tuple[ToolSpec, ...] = ()
+    policies: Policies = field(default_factory=Policies)
+    corpus: Corpus | None = None
+    provider_identities: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Component key to the file that holds it."""
+
+    def model_of(self, route: str) -> ModelSpec:
+        """The model pin of a route."""
+        return self.models[self.routes.routes[route].model]
+
+    def messages(
+        self, route: str, case: Case, documents: tuple[RetrievedDocument, ...], *, intent: str, risk: str
+    ) -> tuple[Message, ...]:
+        """The conversation that the model of a route gets."""
+        prompt = self.prompts.get(self.routes.routes[route].prompt)
+        if prompt is None:
+            return case.input
+        return prompt.messages(case, documents, intent=intent, risk=risk)
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        """All components and the fingerprint of them together."""
+        components = tuple(sorted(self._components(), key=lambda component: component.key))
+        digest = combine(f"configuration/{_SEMANTICS}", ((c.key, c.fingerprint) for c in components))
+        return Configuration(self.name, digest, components)
+
+    def _components(self) -> list[Component]:
+        parts = [self._component("model", name, self._pin(pin)) for name, pin in self.models.items()]
+        for name, prompt in self.prompts.items():
+            text = prompt.system.source
+            if prompt.user is not None:
+                text += f"\n=== user ===\n{prompt.user.source}"
+            digest = fingerprint("component/prompt", text)
+            parts.append(Component("prompt", name, digest, text, self._path("prompt", name)))
+        parts.append(self._component("routes", "table", self.routes.model_dump(mode="json", exclude_defaults=True)))
+        retrieval = self.spec.retrieval.model_dump(mode="json", exclude={"corpus"})
+        if self.corpus is not None:
+            retrieval["corpus"] = self.corpus.fingerprint
+        parts.append(self._component("retrieval", "documents", retrieval))
+        parts += [self._component("tool", tool.name, _tool_data(tool)) for tool in self.tools]
+        parts.append(self._component("policies", "rules", self._policy_data()))
+        contract = self.spec.contract.model_dump(mode="json", exclude_defaults=True)
+        contract |= {"tool_calls": self.spec.tool_calls, "max_steps": self.spec.max_steps}
+        parts.append(self._component("contract", "contract", contract))
+        return parts
+
+    def _component(self, kind: str, name: str, data: Any) -> Component:
+        text = yaml.safe_dump(data, sort_keys=True, allow_unicode=True, width=100)
+        return Component(kind, name, fingerprint(f"component/{kind}", data), text, self._path(kind, name))
+
+    def _path(self, kind: str, name: str) -> str | None:
+        path = self.files.get(f"{kind}:{name}")
+        return path.as_posix() if path else None
+
+    def _pin(self, pin: ModelSpec) -> dict[str, Any]:
+        return {
+            "model": pin.name,
+            "provider": {"name": pin.provider, **self.provider_identities.get(pin.provider, {})},
+            "params": pin.params,
+        }
+
+    def _policy_data(self) -> list[dict[str, Any]]:
+        return [rule.model_dump(mode="json", exclude={"tests"}) for rule in self.policies.rules]
+
+    @cached_property
+    def _tool_side(self) -> str:
+        """Hash of what matters to a trial only where there are tools."""
+        allowed = sorted(self.policies.allowed_tools or ())
+        return fingerprint("tool-side", [[_tool_data(tool) for tool in self.tools], self._policy_data(), allowed])
+
+    @cached_property
+    def _pins(self) -> dict[str, str]:
+        """Hash of the model pin of each route."""
+        return {route: fingerprint("pin", self._pin(self.model_of(route))) for route in self.routes.routes}
+
+    @cached_property
+    def _escalations(self) -> list[tuple[str, dict[str, Any]]]:
+        return [(rule.to, rule.model_dump(mode="json", exclude={"id"})) for rule in self.routes.escalate]
+
+    def trial_key(self, case: Case, case_digest: str, trial: int) -> str:
+        """The fingerprint of one trial: equal keys mean that nothing the trial depends on differs.
+
+        It covers only what this case can meet: the prompts rendered for it, the models of the
+        routes it can take, the documents it is shown. A route rule that does not concern the
+        case leaves its key alone, and a stored trial with the same key need not be run again.
+        """
+        intent, risk = classify(self.routes.classify, case)
+        documents, decisions = retrieve(case, self.corpus, self.spec.retrieval.k, self.policies)
+        routes = reachable(self.routes, choose(self.routes, case, intent=intent, risk=risk).route)
+        parts = {
+            "semantics": _SEMANTICS,
+            "workflow": self.name,
+            "case": case_digest,
+            "trial": trial,
+            "labels": [intent, risk],
+            "documents": [[d.id, d.text, d.title, d.date, d.kind, d.trusted, d.score] for d in documents],
+            "access": [[d.subject, d.verdict, d.rule] for d in decisions],
+            "routes": [
+                [route, self._pins[route], self._conversation(route, case, documents, intent, risk)] for route in routes
+            ],
+            "escalate": [rule for target, rule in self._escalations if len(routes) > 1 and target in routes],
+            "tool_side": self._tool_side if case.tools or self.tools else None,
+            "tool_calls": self.spec.tool_calls,
+            "max_steps": self.spec.max_steps,
+        }
+        return fingerprint("trial", parts)
+
+    def _conversation(
+        self, route: str, case: Case, documents: tuple[RetrievedDocument, ...], intent: str, risk: str
+    ) -> list[Any]:
+        return [
+            [m.role, m.content, [[c.name, c.arguments, c.id] for c in m.tool_calls], m.tool_call_id]
+            for m in self.messages(route, case, documents, intent=intent, risk=risk)
+        ]
+
+
+def _tool_data(tool: ToolSpec) -> dict[str, Any]:
+    """What a model and the policies see of a tool."""
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+        "side_effect": tool.side_effect,
+    }
