@@ -1,0 +1,42 @@
+"""Which commit a run was made of."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["GitState", "git_state"]
+
+
+@dataclass(frozen=True)
+class GitState:
+    """Commit, branch and whether files differ from it; all empty outside a repository."""
+
+    commit: str = ""
+    branch: str = ""
+    dirty: bool = False
+
+
+def git_state(folder: Path) -> GitState:
+    """The state of the repository that holds a folder. In CI the branch comes from the environment."""
+    git = shutil.which("git")
+    if git is None:
+        return GitState()
+
+    def ask(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(  # noqa: S603 - an argument list, nothing from outside
+                [git, *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=False
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    if commit is None:
+        return GitState()
+    branch = os.environ.get("GITHUB_HEAD_REF") or os.environ.get("GITHUB_REF_NAME") or ask("branch", "--show-current")
+    return GitState(commit, branch or "", bool(ask("status", "--porcelain", "--untracked-files=no")))

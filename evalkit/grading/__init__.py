@@ -1,0 +1,7 @@
+"""Grading: the grader contract, where graders come from, and the one place that calls them."""
+
+from evalkit.grading.contract import Grade, Grader, grader_ref
+from evalkit.grading.discover import GraderInfo, available, make_graders
+from evalkit.grading.run import Grading, grade_trial
+
+__all__ = ["Grade", "Grader", "GraderInfo", "Grading", "available", "grade_trial", "grader_ref", "make_graders"]

@@ -1,0 +1,311 @@
+"""The DuckDB catalogue: runs, configurations, cases, trials, scores, verdicts and baselines for SQL.
+
+It is an index: every row comes from the files of the store, and the whole can be rebuilt from
+them. It is written in one short transaction that waits its turn, because DuckDB lets one
+process in at a time; what cannot be entered now is entered by the next command.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from evalkit import codec
+from evalkit.errors import StorageError, StoreBusyError, StoreVersionError
+from evalkit.records import Run
+from evalkit.store.baselines import Baselines
+from evalkit.store.cases import load_cases
+from evalkit.store.migrations import LATEST, MIGRATIONS
+from evalkit.store.runs import RunFolder, Runs
+from evalkit.store.verdicts import Verdicts
+
+__all__ = ["CATALOGUE", "Catalogue"]
+
+CATALOGUE = "evalkit.duckdb"
+_PATIENCE = 20.0
+
+
+class Catalogue:
+    """The catalogue of a store.
+
+    Args:
+        root: The store's folder.
+        patience: Seconds to wait for another process.
+    """
+
+    def __init__(self, root: Path, patience: float = _PATIENCE) -> None:
+        self._root = root
+        self.path = root / CATALOGUE
+        self._patience = patience
+
+    @contextmanager
+    def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the catalogue, up to date in its schema.
+
+        Raises:
+            StoreBusyError: when another process holds it for too long.
+            StoreVersionError: when a newer evalkit or DuckDB wrote it.
+            StorageError: when the disk does not take it.
+        """
+        if read_only and not self.path.exists():
+            with self.connect():
+                pass
+        connection = self._open(read_only)
+        try:
+            self._migrate(connection, read_only)
+            yield connection
+        finally:
+            connection.close()
+
+    def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return duckdb.connect(str(self.path), read_only=read_only)
+            except duckdb.Error as error:
+                text = str(error)
+                if "lock" in text.lower() and time.monotonic() < deadline:
+                    time.sleep(random.uniform(0.02, 0.2))
+                    continue
+                raise self._explain(error, text) from None
+
+    def _explain(self, error: Exception, text: str) -> StoreBusyError | StoreVersionError | StorageError:
+        first = text.splitlines()[0]
+        if "lock" in text.lower():
+            return StoreBusyError(
+                "another process holds the catalogue", file=self.path, value=first,
+                fix="wait for it to finish; the results are safe, the next command enters them",
+            )  # fmt: skip
+        if (
+            isinstance(error, duckdb.SerializationException)
+            or "version" in text.lower()
+            or "serialization" in text.lower()
+        ):
+            return StoreVersionError(
+                f"DuckDB {duckdb.__version__} cannot read the catalogue: it was written by a newer one, or is damaged",
+                file=self.path, value=first,
+                fix="upgrade duckdb, or remove the file and rebuild it from the runs: evalkit doctor --rebuild",
+            )  # fmt: skip
+        return StorageError(f"cannot open the catalogue: {first}", file=self.path, fix="is the folder writable?")
+
+    def _migrate(self, connection: duckdb.DuckDBPyConnection, read_only: bool) -> None:
+        version = self._version(connection)
+        if version > LATEST:
+            raise StoreVersionError(
+                f"the catalogue has schema {version}, this evalkit knows {LATEST}",
+                file=self.path,
+                fix="upgrade evalkit, or remove the file and rebuild it from the runs: evalkit doctor --rebuild",
+            )
+        if version == LATEST or read_only:
+            return
+        with _transaction(connection):
+            connection.execute("CREATE TABLE IF NOT EXISTS evalkit_schema (version INTEGER, applied TIMESTAMP)")
+            for number in range(version, LATEST):
+                for statement in MIGRATIONS[number]:
+                    connection.execute(statement)
+                connection.execute("INSERT INTO evalkit_schema VALUES (?, now()::TIMESTAMP)", [number + 1])
+
+    @staticmethod
+    def _version(connection: duckdb.DuckDBPyConnection) -> int:
+        known = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'evalkit_schema'").fetchall()
+        if not known:
+            return 0
+        rows = connection.execute("SELECT coalesce(max(version), 0) FROM evalkit_schema").fetchall()
+        return int(rows[0][0])
+
+    def check(self) -> None:
+        """Make sure that the catalogue can be used, before any money is spent.
+
+        Raises:
+            StoreVersionError, StorageError: when it cannot. Being busy is no obstacle.
+        """
+        if self.path.exists():
+            with suppress(StoreBusyError), self.connect(read_only=True):
+                pass
+
+    def sync(self) -> int:
+        """Enter everything that the files hold and the catalogue does not; returns the number of new runs.
+
+        Raises:
+            StoreBusyError: when another process holds the catalogue for too long; nothing is lost.
+        """
+        with self.connect() as connection, _transaction(connection):
+            known = {row[0] for row in connection.execute("SELECT run_id FROM runs").fetchall()}
+            folders = Runs(self._root).all()
+            new = [folder for folder in folders if folder.path.name not in known]
+            for folder in new:
+                self._enter_run(connection, folder)
+            self._enter_gradings(connection, folders)
+            self._enter_verdicts(connection)
+            self._enter_baselines(connection)
+        return len(new)
+
+    def rebuild(self) -> int:
+        """Make the catalogue anew from the files; returns the number of runs."""
+        for name in (CATALOGUE, f"{CATALOGUE}.wal"):
+            with suppress(FileNotFoundError):
+                (self._root / name).unlink()
+        return self.sync()
+
+    def _enter_run(self, connection: duckdb.DuckDBPyConnection, folder: RunFolder) -> None:
+        run = folder.run
+        _insert(connection, "runs", [_run_row(run)])
+        digest = run.configuration.fingerprint
+        if not connection.execute("SELECT 1 FROM configurations WHERE configuration = ?", [digest]).fetchall():
+            _insert(connection, "configurations", [{"configuration": digest, "workflow": run.workflow}])
+            rows = [
+                {
+                    "configuration": digest,
+                    "kind": component.kind,
+                    "name": component.name,
+                    "fingerprint": component.fingerprint,
+                    "path": component.path,
+                    "content": component.content,
+                }
+                for component in run.configuration.components
+            ]
+            _insert(connection, "components", rows)
+        for table in ("trials", "traces"):
+            connection.execute(
+                f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet(?)",  # noqa: S608 - a literal
+                [str(folder.path / f"{table}.parquet")],
+            )
+        self._enter_cases(connection, run)
+
+    def _enter_cases(self, connection: duckdb.DuckDBPyConnection, run: Run) -> None:
+        digest = run.golden_set.digest
+        if connection.execute("SELECT 1 FROM cases WHERE golden_digest = ? LIMIT 1", [digest]).fetchall():
+            return
+        cases = load_cases(self._root, run.golden_set, run.redaction)
+        _insert(
+            connection,
+            "cases",
+            [
+                {
+                    "golden_digest": digest,
+                    "case_id": case.id,
+                    "critical": case.critical,
+                    "cluster": case.cluster_key,
+                    "behaviour": case.expect.behaviour,
+                    "intent": case.intent,
+                    "risk": case.risk,
+                    "locale": case.locale,
+                    "role": case.role,
+                    "tenant": case.tenant,
+                    "question": next((turn.content for turn in reversed(case.input) if turn.role == "user"), ""),
+                }
+                for case in cases
+            ],
+        )
+        slices = [
+            {"golden_digest": digest, "case_id": case.id, "key": key, "value": value}
+            for case in cases
+            for key, value in case.slice_keys.items()
+        ]
+        _insert(connection, "case_slices", slices)
+
+    @staticmethod
+    def _enter_gradings(connection: duckdb.DuckDBPyConnection, folders: list[RunFolder]) -> None:
+        """Scores of all gradings that are not in yet: a run can be graded again later."""
+        known = set(connection.execute("SELECT DISTINCT run_id, grading FROM scores").fetchall())
+        for folder in folders:
+            for grading in folder.gradings():
+                if (folder.path.name, grading) in known:
+                    continue
+                measures = [ref.name for ref in folder.run.graders if not ref.quality]
+                connection.execute(
+                    "INSERT INTO scores BY NAME SELECT *, ? AS grading, grader NOT IN (SELECT unnest(?)) AS quality "
+                    "FROM read_parquet(?)",
+                    [grading, measures, str(folder.scores_path(grading))],
+                )
+
+    def _enter_verdicts(self, connection: duckdb.DuckDBPyConnection) -> None:
+        known = {row[0] for row in connection.execute("SELECT verdict_id FROM verdicts").fetchall()}
+        for verdict in Verdicts(self._root).all():
+            if verdict["id"] in known:
+                continue
+            head = ("workflow", "verdict", "sentence", "candidate_run", "baseline_run", "baseline_name", "created_us")
+            _insert(connection, "verdicts", [{"verdict_id": verdict["id"], **{key: verdict[key] for key in head}}])
+            keys = ("status", "grader", "metric", "slice", "n", "baseline", "candidate", "delta", "low", "high", "p")
+            rows = [
+                {
+                    "verdict_id": verdict["id"],
+                    "rule": rule["id"],
+                    "bound": rule["limit"],
+                    "sentence": rule["sentence"],
+                    "sql": rule["sql"],
+                    **{key: rule[key] for key in keys},
+                }
+                for rule in verdict["rules"]
+            ]
+            _insert(connection, "verdict_rules", rows)
+
+    def _enter_baselines(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("DELETE FROM baselines")
+        rows = [
+            {
+                "workflow": baseline.workflow,
+                "name": baseline.name,
+                "position": position,
+                "run_id": entry.run_id,
+                "configuration": entry.configuration,
+                "golden_digest": entry.golden_set,
+                "accepted_us": entry.accepted_us,
+                "reason": entry.reason,
+            }
+            for baseline in Baselines(self._root).all()
+            for position, entry in enumerate(baseline.history)
+        ]
+        _insert(connection, "baselines", rows)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query."""
+        with self.connect(read_only=True) as connection:
+            rows: list[tuple[Any, ...]] = connection.execute(sql).fetchall()
+            return rows
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
+    """Insert by way of Arrow: thousands of rows cost no more than one."""
+    if not rows:
+        return
+    batch = pa.Table.from_pylist(rows)
+    connection.register("batch", batch)
+    try:
+        connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch")  # noqa: S608 - a literal
+    finally:
+        connection.unregister("batch")
+
+
+def _run_row(run: Run) -> dict[str, Any]:
+    plain = codec.plain(run)
+    golden = plain.pop("golden_set")
+    for key in ("configuration", "graders", "commit"):
+        plain.pop(key)
+    return {
+        **plain,
+        "grading": run.grading[:12],
+        "configuration": run.configuration.fingerprint,
+        "golden_name": golden["name"],
+        "golden_version": golden["version"],
+        "golden_digest": golden["digest"],
+        "commit_id": run.commit,
+    }

@@ -1,0 +1,59 @@
+"""Verdicts on disk, one JSON file each. Their types belong to the gate; here they are plain data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evalkit.atomic import write_bytes
+from evalkit.errors import StoreError, UsageError
+
+__all__ = ["Verdicts"]
+
+
+class Verdicts:
+    """All verdicts of a store.
+
+    Args:
+        root: The store's folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "verdicts"
+
+    def save(self, verdict_id: str, content: bytes) -> Path:
+        """Keep a verdict; judging the same again replaces it."""
+        path = self._folder / f"{verdict_id}.json"
+        write_bytes(path, content)
+        return path
+
+    def all(self) -> Iterator[dict[str, Any]]:
+        """All verdicts as plain data."""
+        for path in sorted(self._folder.glob("*.json")):
+            yield self._read(path)
+
+    def get(self, verdict_id: str) -> dict[str, Any]:
+        """One verdict by id or an unambiguous beginning.
+
+        Raises:
+            UsageError: when there is none, or more than one.
+        """
+        found = sorted(self._folder.glob(f"{verdict_id}*.json"))
+        if len(found) != 1:
+            raise UsageError(f"{len(found) or 'no'} verdict begins with `{verdict_id}`", file=self._folder)
+        return self._read(found[0])
+
+    def of_run(self, run_id: str) -> dict[str, Any] | None:
+        """The newest verdict on a run."""
+        mine = [verdict for verdict in self.all() if verdict["candidate_run"] == run_id]
+        return max(mine, key=lambda verdict: verdict["created_us"], default=None)
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any]:
+        try:
+            data: dict[str, Any] = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise StoreError(f"not a readable verdict: {error}", file=path) from None
+        return data
