@@ -1,0 +1,48 @@
+"""Which components differ between two configurations, with their text diffs."""
+
+from __future__ import annotations
+
+import difflib
+
+from evalkit.gate.verdict import ComponentChange
+from evalkit.records import Component, Configuration
+
+__all__ = ["component_changes"]
+
+_MAX_LINES = 400
+_MAX_INPUT = 4_000
+
+
+def component_changes(before: Configuration, after: Configuration) -> tuple[ComponentChange, ...]:
+    """Components that were added, removed or changed, by key."""
+    old = {component.key: component for component in before.components}
+    new = {component.key: component for component in after.components}
+    changed = []
+    for key in sorted(old.keys() | new.keys()):
+        left, right = old.get(key), new.get(key)
+        if left is not None and right is not None and left.fingerprint == right.fingerprint:
+            continue
+        shown = right or left
+        assert shown is not None  # noqa: S101 - the key came from one of the two
+        changed.append(
+            ComponentChange(
+                kind=shown.kind,
+                name=shown.name,
+                path=shown.path,
+                before=left.fingerprint if left else "",
+                after=right.fingerprint if right else "",
+                diff=_diff(left, right),
+            )
+        )
+    return tuple(changed)
+
+
+def _diff(left: Component | None, right: Component | None) -> str:
+    before = left.content.splitlines() if left else []
+    after = right.content.splitlines() if right else []
+    if max(len(before), len(after)) > _MAX_INPUT:
+        return f"(too long to show: {len(before):,} lines before, {len(after):,} now)"
+    lines = list(difflib.unified_diff(before, after, "before", "now", n=2, lineterm=""))[2:]
+    if len(lines) > _MAX_LINES:
+        lines = [*lines[:_MAX_LINES], f"… {len(lines) - _MAX_LINES} more lines"]
+    return "\n".join(lines)

@@ -1,0 +1,165 @@
+"""Judging a stored run against a baseline: find it, grade it alike, judge, keep the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from evalkit import codec
+from evalkit.engine.run import regrade
+from evalkit.errors import NotComparableError, UsageError
+from evalkit.gate.judge import Limits, judge
+from evalkit.gate.verdict import RuleResult, Verdict
+from evalkit.gate.words import count_of, points
+from evalkit.grading import Grading, make_graders
+from evalkit.records import Case
+from evalkit.store import Baselines, RunFolder, Runs, Verdicts
+from evalkit.store.cases import load_cases
+from evalkit.workflow import Project, Workflow, load_workflow
+from evalkit.workflow.gates import GateSpec
+
+__all__ = ["cases_of", "compare_stored_runs", "find_baseline", "judge_stored_run", "load_verdict"]
+
+
+def find_baseline(project: Project, workflow: str, name: str, not_run: str = "") -> RunFolder | None:
+    """The newest run of a baseline, or the run whose id is given; None where there is none.
+
+    Args:
+        project: The project.
+        workflow: The workflow.
+        name: Name of a baseline, or the beginning of a run id.
+        not_run: A run that is no baseline for itself.
+
+    Raises:
+        StoreError: when a baseline names a run that is not in the store.
+    """
+    runs = Runs(project.store)
+    known = Baselines(project.store).get(workflow, name)
+    if known is None:
+        try:
+            folder = runs.get(name)
+        except UsageError:
+            return None
+        return folder if folder.run.workflow == workflow and folder.run.run_id != not_run else None
+    history = [entry for entry in known.history if entry.run_id != not_run]
+    return runs.get(history[-1].run_id) if history else None
+
+
+def judge_stored_run(
+    project: Project,
+    candidate: RunFolder,
+    baseline_name: str | None = None,
+    *,
+    workflow: Workflow | None = None,
+    grading: Grading | None = None,
+) -> Verdict:
+    """Judge a stored run by the gate of its workflow and keep the verdict.
+
+    A baseline that was graded with other graders is graded again from its traces; no model is called.
+
+    Args:
+        project: The project.
+        candidate: The run to judge.
+        baseline_name: Name of a baseline or beginning of a run id; default the project's baseline.
+        workflow: The workflow, where it is loaded already.
+        grading: The graders that the candidate was graded with, where they are made already.
+
+    Raises:
+        NotComparableError: when the baseline must be graded again and the graders have changed since.
+    """
+    run = candidate.run
+    loaded = workflow or load_workflow(project, run.workflow)
+    name = baseline_name or project.spec.baseline.name
+    baseline = find_baseline(project, run.workflow, name, not_run=run.run_id)
+    if baseline is not None and not baseline.scores_path(run.grading).exists():
+        _grade_alike(project, candidate, baseline, loaded, grading)
+    verdict = judge(
+        candidate,
+        baseline,
+        cases_of(project, candidate),
+        loaded.gate,
+        baseline_name=name,
+        limits=Limits(loaded.spec.slo.p95, loaded.spec.budget.per_trial),
+    )
+    Verdicts(project.store).save(verdict.id, codec.encode(verdict))
+    return verdict
+
+
+def compare_stored_runs(project: Project, before: str, after: str) -> Verdict:
+    """Compare two stored runs of a workflow: every number of a verdict, and no judgement.
+
+    A rule's status is ``note`` where the difference is more than chance explains, else ``pass``.
+
+    Args:
+        project: The project.
+        before: Run id, its beginning, ``latest``, or the name of a baseline.
+        after: The same.
+
+    Raises:
+        UsageError: when a run is not found, or the runs are of different workflows.
+        NotComparableError: when they were graded with different graders that are not there any more.
+    """
+    candidate = _resolve(project, after, "")
+    baseline = _resolve(project, before, candidate.run.workflow)
+    if baseline.run.workflow != candidate.run.workflow:
+        raise UsageError(f"run {before} is of {baseline.run.workflow}, run {after} of {candidate.run.workflow}")
+    if not baseline.scores_path(candidate.run.grading).exists():
+        _grade_alike(project, candidate, baseline, load_workflow(project, candidate.run.workflow), None)
+    spec = GateSpec(critical=None, min_cases=1, on_golden_change="common_cases", cost=0.0)
+    verdict = judge(candidate, baseline, cases_of(project, candidate), spec, baseline_name=before)
+    rules = tuple(_unjudged(rule) for rule in verdict.rules)
+    if verdict.verdict == "NOT COMPARABLE":
+        return verdict
+    return replace(verdict, rules=rules, verdict="PASS", sentence=_difference(verdict))
+
+
+def _difference(verdict: Verdict) -> str:
+    moved = [
+        f"{rule.grader} {points(rule.delta)}"
+        for rule in verdict.rules
+        if rule.kind == "drop" and rule.delta is not None
+    ]
+    counts = verdict.counts
+    total = verdict.golden_set.cases if verdict.golden_set else 0
+    return (
+        f"{', '.join(moved) or 'nothing to compare'}; {counts.regressed} regressed, {counts.improved} improved "
+        f"of {count_of(total, 'case')}."
+    )
+
+
+def _resolve(project: Project, name: str, workflow: str) -> RunFolder:
+    for baseline in Baselines(project.store).all():
+        if baseline.name == name and workflow in ("", baseline.workflow) and baseline.current is not None:
+            return Runs(project.store).get(baseline.current.run_id)
+    return Runs(project.store).get(name)
+
+
+def _unjudged(rule: RuleResult) -> RuleResult:
+    if rule.low is None or rule.high is None or rule.delta is None:
+        return replace(rule, status="pass", limit=None)
+    nothing = 1.0 if rule.unit != "share" else 0.0
+    return replace(rule, status="pass" if rule.low <= nothing <= rule.high else "note", limit=None)
+
+
+def _grade_alike(
+    project: Project, candidate: RunFolder, baseline: RunFolder, workflow: Workflow, grading: Grading | None
+) -> None:
+    made = grading or Grading(make_graders([(spec.use, spec.params) for spec in workflow.graders], project.root))
+    if made.fingerprint != candidate.run.grading:
+        raise NotComparableError(
+            f"baseline {baseline.run.run_id} was graded with other graders than run {candidate.run.run_id}, "
+            "and the graders have changed since",
+            fix=f"grade the run again: evalkit regrade {candidate.run.run_id}",
+        )
+    regrade(baseline, cases_of(project, baseline), made)
+
+
+def cases_of(project: Project, folder: RunFolder) -> Sequence[Case]:
+    """The masked cases that a run was made on."""
+    return load_cases(project.store, folder.run.golden_set, folder.run.redaction)
+
+
+def load_verdict(project: Project, run_id: str) -> Verdict | None:
+    """The newest stored verdict on a run."""
+    data = Verdicts(project.store).of_run(run_id)
+    return codec.decode(Verdict, data) if data is not None else None

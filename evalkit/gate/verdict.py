@@ -1,0 +1,200 @@
+"""What the gate says: the verdict, the rules behind it with their numbers, and the cases behind those."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from evalkit.errors import ExitCode
+from evalkit.records import Configuration, GoldenSetRef, Json, Severity
+
+__all__ = [
+    "VERDICTS",
+    "CaseChange",
+    "CaseResult",
+    "CaseStatus",
+    "ComponentChange",
+    "GraderResult",
+    "RuleResult",
+    "RuleStatus",
+    "SliceResult",
+    "Verdict",
+    "VerdictName",
+    "worst",
+]
+
+VerdictName: TypeAlias = Literal[
+    "PASS", "PASS with notes", "INCONCLUSIVE", "BLOCKED", "NOT COMPARABLE", "ERROR"
+]  # fmt: skip
+RuleStatus: TypeAlias = Literal["pass", "note", "inconclusive", "block", "not_comparable", "error"]
+CaseStatus: TypeAlias = Literal["regressed", "improved", "unchanged", "new", "removed", "error", "flaky"]
+
+VERDICTS: Mapping[VerdictName, ExitCode] = {
+    "PASS": ExitCode.PASS,
+    "PASS with notes": ExitCode.PASS,
+    "INCONCLUSIVE": ExitCode.INCONCLUSIVE,
+    "ERROR": ExitCode.ERROR,
+    "NOT COMPARABLE": ExitCode.NOT_COMPARABLE,
+    "BLOCKED": ExitCode.BLOCKED,
+}
+"""From best to worst, with the exit code of each."""
+
+
+def worst(names: list[VerdictName]) -> VerdictName:
+    """The verdict over several workflows: the worst of theirs; of none it is ERROR."""
+    order = list(VERDICTS)
+    return max(names, key=order.index, default="ERROR")
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """One rule of the gate, judged. Shares and differences are fractions; the unit of others is the grader's."""
+
+    id: str
+    status: RuleStatus
+    sentence: str
+    """What a reviewer who knows no statistics needs to know."""
+    kind: Literal["drop", "increase", "floor", "ceiling", "count"] = "count"
+    """What ``limit`` bounds: a drop against the baseline, a ratio to it, a value from below or above, a number."""
+    grader: str = ""
+    metric: str = ""
+    slice: str = ""
+    unit: Literal["share", "seconds", "dollars", "count", "ratio", ""] = "share"
+    n: int = 0
+    touched: int = 0
+    baseline: float | None = None
+    candidate: float | None = None
+    delta: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    limit: float | None = None
+    broke: float = 0.0
+    fixed: float = 0.0
+    method: str = ""
+    cases: tuple[str, ...] = ()
+    """Cases that this rule is about, worst first."""
+    sql: str = ""
+    """Recomputes the numbers from the catalogue."""
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """A grader's result on one slice. Small slices are shown and not judged."""
+
+    key: str
+    value: str
+    grader: str
+    n: int
+    baseline: float
+    candidate: float
+    delta: float
+    low: float
+    high: float
+    p: float
+    small: bool
+
+
+@dataclass(frozen=True)
+class GraderResult:
+    """A grader on a case: share passed before and now, and why."""
+
+    grader: str
+    baseline: float | None
+    candidate: float | None
+    label: str = ""
+    evidence: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """A case whose result changed, or that fails and must not."""
+
+    case_id: str
+    status: CaseStatus
+    critical: bool
+    severity: Severity
+    touched: bool
+    graders: tuple[GraderResult, ...]
+    slices: Mapping[str, str] = field(default_factory=dict)
+    question: str = ""
+    baseline_answer: str = ""
+    candidate_answer: str = ""
+    candidate_calls: tuple[str, ...] = ()
+    baseline_calls: tuple[str, ...] = ()
+    route: str = ""
+    baseline_route: str = ""
+
+
+@dataclass(frozen=True)
+class CaseChange:
+    """How many cases have each status."""
+
+    regressed: int = 0
+    improved: int = 0
+    unchanged: int = 0
+    new: int = 0
+    removed: int = 0
+    error: int = 0
+    flaky: int = 0
+
+
+@dataclass(frozen=True)
+class ComponentChange:
+    """A component that differs between baseline and candidate."""
+
+    kind: str
+    name: str
+    path: str | None
+    before: str
+    """Fingerprint, empty where the component is new."""
+    after: str
+    """Fingerprint, empty where it is gone."""
+    diff: str = ""
+    """Unified diff of the contents."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to "may this merge?", with everything that it stands on."""
+
+    id: str
+    workflow: str
+    verdict: VerdictName
+    sentence: str
+    candidate_run: str
+    baseline_run: str
+    baseline_name: str
+    created_us: int
+    evalkit: str
+    configuration: Configuration | None = None
+    golden_set: GoldenSetRef | None = None
+    rules: tuple[RuleResult, ...] = ()
+    slices: tuple[SliceResult, ...] = ()
+    cases: tuple[CaseResult, ...] = ()
+    counts: CaseChange = CaseChange()
+    changes: tuple[ComponentChange, ...] = ()
+    notes: tuple[str, ...] = ()
+    alpha: float = 0.05
+    """Chance left out above each interval."""
+    beta: float = 0.10
+    """Chance left out below it."""
+    trials: int = 0
+    reused: int = 0
+    model_calls: int = 0
+    cost_microusd: int = 0
+    simulated: bool = False
+    commit: str = ""
+    branch: str = ""
+    baseline_commit: str = ""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process says to the shell."""
+        return VERDICTS[self.verdict]
+
+    @property
+    def blocking(self) -> tuple[RuleResult, ...]:
+        """The rules that block."""
+        return tuple(rule for rule in self.rules if rule.status == "block")

@@ -1,0 +1,63 @@
+"""Numbers and sentences for people who know no statistics."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["amount", "change", "count_of", "interval", "points", "share"]
+
+
+def share(value: float | None) -> str:
+    """A share as ``94.2%``."""
+    return "–" if value is None or math.isnan(value) else f"{value:.1%}"
+
+
+def points(value: float, *, sign: bool = True) -> str:
+    """A difference of shares in points: ``−6.1`` or ``+0.4``."""
+    text = f"{abs(value) * 100:.1f}"
+    if not sign:
+        return text
+    return f"±{text}" if text == "0.0" else f"{'−' if value < 0 else '+'}{text}"
+
+
+def interval(low: float | None, high: float | None, unit: str = "share") -> str:
+    """An interval: ``[−9.0, −3.1]`` points, or amounts of the unit."""
+    if low is None or high is None:
+        return ""
+    if unit == "share":
+        return f"[{points(low)}, {points(high)}]"
+    if unit == "ratio":
+        return f"[{change(low)}, {change(high)}]"
+    return f"[{amount(low, unit)}, {amount(high, unit)}]"
+
+
+def change(ratio: float | None) -> str:
+    """A ratio as a change: 1.029 is ``+2.9%``."""
+    if ratio is None:
+        return "–"
+    if math.isinf(ratio):
+        return "∞"
+    text = f"{abs(ratio - 1) * 100:.1f}%"
+    return f"±{text}" if text == "0.0%" else f"{'−' if ratio < 1 else '+'}{text}"
+
+
+def amount(value: float | None, unit: str) -> str:
+    """A measurement in its unit: ``94.2%``, ``3.79 s``, ``$0.0104``, ``3``."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if unit == "share":
+        return share(value)
+    if unit == "seconds":
+        return f"{value * 1000:.0f} ms" if abs(value) < 1 else f"{value:.2f} s"
+    if unit == "dollars":
+        return f"${value:.6f}" if 0 < abs(value) < 0.01 else f"${value:.4f}" if abs(value) < 1 else f"${value:,.2f}"
+    if unit == "ratio":
+        return change(value)
+    return f"{value:g}"
+
+
+def count_of(number: int, noun: str, plural: str | None = None) -> str:
+    """``1 case``, ``3 cases``, ``1,200 cases``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
