@@ -1,0 +1,212 @@
+"""What commands share: the project, option bundles, output."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from evalkit.engine.execute import Progress
+    from evalkit.engine.run import RunOptions
+    from evalkit.gate import Verdict
+    from evalkit.gate.report import Report
+    from evalkit.workflow import Project
+
+__all__ = [
+    "case_options",
+    "emit",
+    "format_option",
+    "get_project",
+    "make_report",
+    "note",
+    "progress_listener",
+    "run_options",
+    "table",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_LINE_SECONDS = 5.0
+FORMATS = ("text", "json", "md", "github")
+
+
+def get_project() -> Project:
+    """The project that the command line names, or the one around the current folder."""
+    from evalkit.workflow import load_project
+
+    named = click.get_current_context().find_root().obj
+    return load_project(Path(named) if named else None)
+
+
+def format_option(*formats: str) -> Callable[[Command], Command]:
+    """``--format``: how results are written to standard output."""
+    return click.option(
+        "--format", "output", type=click.Choice(formats or FORMATS), default="text", show_default=True,
+        help="How results are written to standard output.",
+    )  # fmt: skip
+
+
+def case_options(function: Command) -> Command:
+    """Options that choose cases and trials; see :func:`run_options`."""
+    for decorate in (
+        click.option("--concurrency", type=click.IntRange(1, 4096), help="Trials at once."),
+        click.option("--fresh", is_flag=True, help="Make every trial again, reuse none."),
+        click.option("--trials", type=click.IntRange(1, 100), help="Trials of each case."),
+        click.option("--sample", type=click.IntRange(1), help="Run only so many cases, always the same ones."),
+        click.option("--cases", metavar="IDS", help="Run only these cases, by comma."),
+    ):
+        function = decorate(function)
+    return function
+
+
+def run_options(
+    *, cases: str | None, sample: int | None, trials: int | None, fresh: bool, concurrency: int | None
+) -> RunOptions:
+    """The options of :func:`case_options` as one value."""
+    from evalkit.engine.run import RunOptions
+
+    ids = tuple(part.strip() for part in (cases or "").split(",") if part.strip())
+    return RunOptions(ids, sample, trials, fresh, concurrency)
+
+
+def note(text: str) -> None:
+    """A line for the person: to standard error, so that results stay clean."""
+    click.echo(text, err=True)
+
+
+def make_report(verdicts: Sequence[Verdict], report_path: str = "", *, judged: bool = True) -> Report:
+    """A report for a renderer, fit to where the output goes."""
+    from evalkit.gate.report import Report
+
+    return Report(
+        verdicts=tuple(verdicts),
+        report_path=report_path,
+        run_url=_run_url(),
+        judged=judged,
+        color=_wants_color(),
+        width=shutil.get_terminal_size((100, 40)).columns if sys.stdout.isatty() else 140,
+    )
+
+
+def _wants_color() -> bool:
+    if os.environ.get("NO_COLOR"):
+        return False
+    return sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
+
+
+def _run_url() -> str:
+    server, repository, run = (os.environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+    return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
+
+
+def emit(output: str, verdicts: Sequence[Verdict], report_path: str = "", *, judged: bool = True) -> None:
+    """Write verdicts to standard output in the asked-for format; ``github`` also fills the job summary."""
+    from evalkit.gate.report import renderer
+
+    report = make_report(verdicts, report_path, judged=judged)
+    if output == "github":
+        summary = os.environ.get("GITHUB_STEP_SUMMARY")
+        if summary:
+            with open(summary, "a", encoding="utf-8") as handle:
+                handle.write(renderer("markdown")(report))
+        click.echo(renderer("terminal")(report), nl=False)
+        for line in _annotations(verdicts):
+            click.echo(line)
+        return
+    name = {"text": "terminal", "md": "markdown", "json": "json"}[output]
+    click.echo(renderer(name)(report), nl=False)
+
+
+def _annotations(verdicts: Sequence[Verdict]) -> list[str]:
+    """Workflow commands of GitHub for the rules that decide, on the first changed file; no model text."""
+    lines = []
+    for verdict in verdicts:
+        path = next((change.path for change in verdict.changes if change.path), None)
+        where = f" file={_escape(path, inner=True)},line=1" if path else ""
+        for rule in verdict.rules:
+            level = {"block": "error", "error": "error", "inconclusive": "warning", "not_comparable": "warning"}.get(
+                rule.status
+            )
+            if level:
+                lines.append(f"::{level}{where}::{_escape(f'{verdict.workflow}: {rule.sentence}')}")
+    return lines[:9]
+
+
+def _escape(text: str, *, inner: bool = False) -> str:
+    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return escaped.replace(":", "%3A").replace(",", "%2C") if inner else escaped
+
+
+def progress_listener() -> tuple[Callable[[str, Progress], None], Callable[[], None]]:
+    """A listener that shows progress on standard error, and what ends it. Line by line when that is no terminal."""
+    if sys.stderr.isatty() and not os.environ.get("CI"):
+        return _bar()
+    last: dict[str, float] = {}
+
+    def tell(name: str, progress: Progress) -> None:
+        to_make = progress.total - progress.reused
+        now = time.monotonic()
+        if name not in last:
+            last[name] = now
+            note(f"{name}: {progress.total} trials, {progress.reused} reused, {to_make} to make")
+        elif now - last[name] >= _LINE_SECONDS or progress.done == to_make:
+            last[name] = now
+            note(
+                f"{name}: {progress.done}/{to_make} made, {progress.errors} errors, "
+                f"${progress.cost_microusd / 1e6:.4f} spent"
+            )
+
+    return tell, lambda: None
+
+
+def _bar() -> tuple[Callable[[str, Progress], None], Callable[[], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Display
+
+    display = Display(
+        TextColumn("{task.description:12}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[info]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    tasks: dict[str, Any] = {}
+    display.start()
+
+    def tell(name: str, progress: Progress) -> None:
+        info = f"reused {progress.reused} · errors {progress.errors} · ${progress.cost_microusd / 1e6:.4f}"
+        if name not in tasks:
+            tasks[name] = display.add_task(name, total=progress.total, info=info)
+        display.update(tasks[name], completed=progress.reused + progress.done, info=info)
+
+    return tell, display.stop
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A plain table: columns as wide as they need, numbers to the right."""
+    from evalkit.text import log_safe
+
+    cells = [[log_safe(str(cell)) for cell in line] for line in rows]
+    widths = [max(len(header), *(len(line[index]) for line in cells), 0) for index, header in enumerate(headers)]
+    right = [
+        bool(cells) and all(line[index][:1].isdigit() or line[index][:1] in "$–-−+" for line in cells if line[index])
+        for index in range(len(headers))
+    ]
+
+    def fit(line: Sequence[str]) -> str:
+        parts = [
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(line, widths, right, strict=True)
+        ]
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([fit(headers), *(fit(line) for line in cells)])

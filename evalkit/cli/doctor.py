@@ -1,0 +1,102 @@
+"""``evalkit doctor``."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import click
+
+from evalkit.cli.common import get_project
+
+if TYPE_CHECKING:
+    from evalkit.workflow import Project
+
+__all__ = ["command"]
+
+_PACKAGES = ("duckdb", "pyarrow", "pandas", "pydantic", "httpx", "scikit-learn", "scipy", "numpy", "jinja2", "click")
+
+
+@click.command("doctor")
+@click.option("--rebuild", is_flag=True, help="Make the catalogue anew from the stored runs.")
+def command(rebuild: bool) -> int:
+    """Check the project, its files and its store; the first thing to run when something is odd."""
+    from evalkit._version import __version__
+    from evalkit.errors import EvalkitError, ExitCode
+    from evalkit.store import Catalogue
+
+    click.echo(f"evalkit {__version__} on Python {platform.python_version()}, {platform.system()}")
+    click.echo("  " + ", ".join(f"{name} {version(name)}" for name in _PACKAGES))
+    project = get_project()
+    worst = int(ExitCode.PASS)
+    for name, check in _checks(project):
+        try:
+            click.echo(f"✔ {name}: {check()}")
+        except EvalkitError as error:
+            click.echo(f"✖ {name}: {error}")
+            worst = worst or int(error.exit_code)
+    if rebuild:
+        click.echo(f"✔ catalogue rebuilt: {Catalogue(project.store).rebuild()} runs")
+    click.echo("all is well" if worst == 0 else "something is wrong, see above")
+    return worst
+
+
+def _checks(project: Project) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "project", lambda: f"{project.source.path}, {len(project.spec.workflows)} workflows"
+    yield "graders", _graders(project)
+    for name in project.names():
+        yield f"workflow {name}", _workflow(project, name)
+    yield "store", _store(project)
+
+
+def _graders(project: Project) -> Callable[[], str]:
+    def check() -> str:
+        from evalkit.grading import available
+
+        found = available(project.root)
+        for info in found.values():
+            info.grader_class()
+        return ", ".join(found)
+
+    return check
+
+
+def _workflow(project: Project, name: str) -> Callable[[], str]:
+    def check() -> str:
+        from evalkit.engine.run import prepare
+        from evalkit.engine.targets import Targets
+        from evalkit.errors import GoldenSetError
+        from evalkit.fingerprint import short
+        from evalkit.goldens import validate
+
+        candidate = prepare(project, name, Targets(project))
+        findings = validate(candidate.golden, tools=candidate.workflow.tools)
+        errors = [finding for finding in findings if finding.level == "error"]
+        if errors:
+            first = errors[0]
+            raise GoldenSetError(
+                f"{first.message} ({len(errors)} errors)", file=candidate.golden.path, key=first.case_id
+            )
+        configuration = candidate.workflow.configuration
+        return (
+            f"{len(configuration.components)} components {short(configuration.fingerprint)}, "
+            f"{candidate.golden.name}@{candidate.golden.version} with {candidate.golden.table.num_rows} cases"
+        )
+
+    return check
+
+
+def _store(project: Project) -> Callable[[], str]:
+    def check() -> str:
+        from evalkit.store import Catalogue, Runs
+
+        runs = Runs(project.store)
+        runs.prepare()
+        Catalogue(project.store).check()
+        left = len(runs.partial_journals())
+        unfinished = f", {left} unfinished (run again to go on)" if left else ""
+        return f"{project.store}, {len(runs.all())} runs{unfinished}"
+
+    return check

@@ -1,0 +1,120 @@
+"""The ``evalkit`` command: a group that imports a command's module only when the command is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from evalkit._version import __version__
+from evalkit.errors import EvalkitError, ExitCode
+
+__all__ = ["COMMANDS", "cli", "invoke", "main"]
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "init": ("evalkit.cli.init", "Lay down a project that runs at once."),
+    "plan": ("evalkit.cli.plan", "Show what a run would do and cost, without spending anything."),
+    "run": ("evalkit.cli.run", "Run golden sets and judge the result against the baseline."),
+    "diff": ("evalkit.cli.diff", "Compare two runs, without judging."),
+    "gate": ("evalkit.cli.gate", "Judge a stored run again."),
+    "report": ("evalkit.cli.report", "Write the report of a stored run again."),
+    "show": ("evalkit.cli.show", "Show a run, or one case of it with its trace."),
+    "runs": ("evalkit.cli.runs", "List runs."),
+    "baseline": ("evalkit.cli.baseline", "Set and list baselines."),
+    "goldens": ("evalkit.cli.goldens", "Validate, show, compare, build, import and export golden sets."),
+    "graders": ("evalkit.cli.graders", "List graders and show what they do."),
+    "regrade": ("evalkit.cli.regrade", "Grade a stored run again, without calling a model."),
+    "schema": ("evalkit.cli.schema", "Print the JSON Schema of a file, for editors."),
+    "simulate": ("evalkit.cli.simulate", "Simulated models: serve them, or run a command against them."),
+    "doctor": ("evalkit.cli.doctor", "Check the project, its files and its store."),
+    "completion": ("evalkit.cli.completion", "Print the shell completion script."),
+}
+"""Command to its module and its one-line help, so that ``--help`` imports nothing."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of a user's way."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest the command that was meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            raise click.UsageError(f"{error.message}{hint}", ctx=ctx) from None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="evalkit", message="%(prog)s %(version)s")
+@click.option(
+    "-C", "--project", "project", metavar="PATH", help="Project folder or evalkit.yaml; default: here or above."
+)
+@click.pass_context
+def cli(ctx: click.Context, project: str | None) -> None:
+    """Regression tests for LLM workflows: golden sets, a baseline, a diff and a gate.
+
+    Exit codes: 0 pass, 1 blocked, 2 usage, 3 error, 4 not comparable, 5 inconclusive, 6 budget
+    spent, 7 canary continues, 10-18 a bad file or store (docs/exit-codes.md), 130 interrupted.
+    """
+    ctx.obj = project
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with the documented exit code."""
+    sys.exit(invoke(arguments))
+
+
+def invoke(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the documented exit code; default the arguments of the process."""
+    try:
+        result: Any = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\ninterrupted: what finished is kept, run the same command again to go on", err=True)
+        return int(ExitCode.INTERRUPTED)
+    except EvalkitError as error:
+        click.echo(f"error: {error}", err=True)
+        return int(error.exit_code)
+    except BrokenPipeError:
+        # the reader of our output went away; do not let the interpreter complain about it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.ERROR)
+    except Exception as error:  # a defect of ours: say so, never look like a verdict
+        if os.environ.get("EVALKIT_DEBUG"):
+            raise
+        click.echo(
+            f"error: a defect in evalkit {__version__}: {type(error).__name__}: {error}\n"
+            "  fix:   run again with EVALKIT_DEBUG=1 for the traceback, and report it",
+            err=True,
+        )
+        return int(ExitCode.ERROR)
+    return int(result) if isinstance(result, int) else int(ExitCode.PASS)

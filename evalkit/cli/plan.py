@@ -1,0 +1,59 @@
+"""``evalkit plan``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from evalkit.cli.common import case_options, format_option, get_project, run_options, table
+
+__all__ = ["command"]
+
+
+@click.command("plan")
+@click.argument("workflows", nargs=-1)
+@format_option("text", "json")
+@case_options
+def command(
+    workflows: tuple[str, ...],
+    output: str,
+    cases: str | None,
+    sample: int | None,
+    trials: int | None,
+    fresh: bool,
+    concurrency: int | None,
+) -> None:
+    """Show what running WORKFLOWS (default all) would do and about what it would cost. Spends nothing."""
+    from evalkit.quantities import format_money
+    from evalkit.session import plan_project
+
+    options = run_options(cases=cases, sample=sample, trials=trials, fresh=fresh, concurrency=concurrency)
+    plans = plan_project(get_project(), workflows, options)
+    if output == "json":
+        click.echo(json.dumps([asdict(plan) for plan in plans], indent=1))
+        return
+    rows = [
+        [
+            plan.workflow,
+            plan.golden_set,
+            f"{plan.cases:,}",
+            f"{plan.touched:,}",
+            f"{plan.reused:,}",
+            f"{plan.to_make:,}",
+            format_money(plan.estimate_microusd),
+            format_money(plan.budget_microusd) if plan.budget_microusd is not None else "–",
+        ]
+        for plan in plans
+    ]
+    headers = ["workflow", "golden set", "cases", "touched", "reused", "to make", "about", "limit"]
+    click.echo(table(headers, rows))
+    for plan in plans:
+        against = plan.baseline or "no baseline"
+        click.echo(f"{plan.workflow}: against {against}: {', '.join(plan.changed) or 'nothing'} changed")
+    total = sum(plan.to_make for plan in plans)
+    cost = sum(plan.estimate_microusd for plan in plans)
+    click.echo(
+        f"Plan: {total:,} trials to make, {sum(plan.reused for plan in plans):,} reused, about {format_money(cost)}."
+    )

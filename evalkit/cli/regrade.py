@@ -1,0 +1,37 @@
+"""``evalkit regrade``."""
+
+from __future__ import annotations
+
+import click
+
+from evalkit.cli.common import get_project
+
+__all__ = ["command"]
+
+
+@click.command("regrade")
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+def command(runs: tuple[str, ...]) -> None:
+    """Grade stored RUNs (default the latest) with the graders as they are now. Calls no model.
+
+    The run gets a further set of scores beside those that it was made with.
+    """
+    from evalkit.engine.run import regrade
+    from evalkit.gate.compare import cases_of
+    from evalkit.grading import Grading, make_graders
+    from evalkit.session import sync_catalogue
+    from evalkit.store import Runs
+    from evalkit.workflow import load_workflow
+
+    project = get_project()
+    for name in runs or ("latest",):
+        folder = Runs(project.store).get(name)
+        workflow = load_workflow(project, folder.run.workflow)
+        grading = Grading(make_graders([(spec.use, spec.params) for spec in workflow.graders], project.root))
+        if folder.scores_path(grading.fingerprint).exists():
+            click.echo(f"{folder.run.run_id}: already graded by these graders")
+            continue
+        scores = regrade(folder, cases_of(project, folder), grading)
+        errors = sum(score.status == "error" for score in scores)
+        click.echo(f"{folder.run.run_id}: {len(scores):,} scores, {errors} errors, no model called")
+    sync_catalogue(project)

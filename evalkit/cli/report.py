@@ -1,0 +1,47 @@
+"""``evalkit report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from evalkit.cli.common import get_project, make_report
+
+__all__ = ["command"]
+
+_ENDINGS = {"html": "html", "md": "markdown", "junit": "junit", "json": "json", "text": "terminal"}
+
+
+@click.command("report")
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("--format", "output", type=click.Choice(sorted(_ENDINGS)), default="html", show_default=True)
+@click.option("-o", "--output", "path", type=click.Path(path_type=Path), help="File to write; `-` is standard output.")
+def command(runs: tuple[str, ...], output: str, path: Path | None) -> None:
+    """Write the report of the stored verdicts on RUNs (default the latest run) again."""
+    from evalkit.atomic import write_text
+    from evalkit.errors import UsageError
+    from evalkit.gate.compare import load_verdict
+    from evalkit.gate.report import renderer
+    from evalkit.session import write_report
+    from evalkit.store import Runs
+
+    project = get_project()
+    verdicts = []
+    for name in runs or ("latest",):
+        folder = Runs(project.store).get(name)
+        verdict = load_verdict(project, folder.run.run_id)
+        if verdict is None:
+            raise UsageError(
+                f"run {folder.run.run_id} was not judged", fix=f"judge it: evalkit gate {folder.run.run_id}"
+            )
+        verdicts.append(verdict)
+    if output == "html" and (path is None or str(path) != "-"):
+        click.echo(str(write_report(project, verdicts, path)))
+        return
+    text = renderer(_ENDINGS[output])(make_report(verdicts))
+    if path is None or str(path) == "-":
+        click.echo(text, nl=False)
+    else:
+        write_text(path, text)
+        click.echo(str(path))

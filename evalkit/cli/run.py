@@ -1,0 +1,116 @@
+"""``evalkit run``: the main job, and with ``--canary`` the one before a rollout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from evalkit.cli.common import case_options, emit, format_option, get_project, progress_listener, run_options
+
+if TYPE_CHECKING:
+    from evalkit.gate import Verdict
+    from evalkit.session import Outcome
+
+__all__ = ["command"]
+
+
+@click.command("run")
+@click.argument("workflows", nargs=-1)
+@click.option(
+    "--baseline", metavar="NAME", help="Baseline name or run id to compare with.  [default: from evalkit.yaml]"
+)
+@click.option("--set-baseline", metavar="NAME", help="Accept the run into this baseline unless a rule blocks.")
+@click.option("--report", "report_path", type=click.Path(path_type=Path), help="Where the HTML report goes.")
+@click.option("--no-report", is_flag=True, help="Write no HTML report.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
+@click.option("--quiet", is_flag=True, help="Print the verdict line only.")
+@format_option()
+@case_options
+@click.option("--canary", is_flag=True, help="Judge a canary from the envelopes of both arms instead.")
+@click.option("--envelopes", type=click.Path(path_type=Path, file_okay=False), help="With --canary: folder that grows.")
+@click.option("--follow", is_flag=True, help="With --canary: wait for more envelopes until there is a decision.")
+@click.option(
+    "--poll", type=click.FloatRange(0.05, 3600), default=5.0, show_default=True, help="With --follow: seconds."
+)
+@click.option("--hooks/--no-hooks", default=True, help="With --canary: run the roll-back or promotion command.")
+def command(
+    workflows: tuple[str, ...],
+    baseline: str | None,
+    set_baseline: str | None,
+    report_path: Path | None,
+    no_report: bool,
+    junit: Path | None,
+    quiet: bool,
+    output: str,
+    cases: str | None,
+    sample: int | None,
+    trials: int | None,
+    fresh: bool,
+    concurrency: int | None,
+    canary: bool,
+    envelopes: Path | None,
+    follow: bool,
+    poll: float,
+    hooks: bool,
+) -> int:
+    """Run the golden sets of WORKFLOWS (default all) and judge the result against the baseline.
+
+    Trials that an earlier run has made under equal conditions are reused. On the baseline's
+    branch, in a clean checkout, a run that passes becomes the baseline.
+    """
+    if canary:
+        from evalkit.cli.canary import run_canary
+
+        return run_canary(workflows, envelopes, follow=follow, poll=poll, hooks=hooks, output=output)
+    if envelopes is not None or follow:
+        raise click.UsageError("--envelopes and --follow go with --canary")
+    from evalkit.atomic import write_text
+    from evalkit.gate.report import renderer
+    from evalkit.session import run_project, write_report
+
+    project = get_project()
+    options = run_options(cases=cases, sample=sample, trials=trials, fresh=fresh, concurrency=concurrency)
+    listener, stop = progress_listener()
+    try:
+        outcomes = run_project(
+            project,
+            workflows,
+            options,
+            baseline=baseline,
+            set_baseline=set_baseline,
+            listener=None if quiet else listener,
+        )
+    finally:
+        stop()
+    verdicts = [_with_baseline(outcome) for outcome in outcomes]
+    written = "" if no_report else str(project.relative(write_report(project, verdicts, report_path)))
+    if junit is not None:
+        from evalkit.cli.common import make_report
+
+        write_text(junit, renderer("junit")(make_report(verdicts, written)))
+    if quiet and output == "text":
+        for verdict in verdicts:
+            click.echo(f"{verdict.workflow}: {verdict.verdict}: {verdict.sentence}")
+    else:
+        emit(output, verdicts, written)
+    codes = [outcome.exit_code for outcome in outcomes]
+    return _worst_code(codes)
+
+
+def _with_baseline(outcome: Outcome) -> Verdict:
+    """The verdict, saying too that the run is the baseline now."""
+    if not outcome.became_baseline:
+        return outcome.verdict
+    sentence = f"{outcome.verdict.sentence} The run is baseline `{outcome.became_baseline}` now."
+    return replace(outcome.verdict, sentence=sentence)
+
+
+def _worst_code(codes: list[int]) -> int:
+    """Blocked before anything else, then not comparable, error, inconclusive; pass only when all pass."""
+    for code in (1, 4, 3, 5):
+        if code in codes:
+            return code
+    return max(codes, default=3)

@@ -1,0 +1,159 @@
+"""``evalkit show``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from evalkit.cli.common import format_option, get_project, table
+
+if TYPE_CHECKING:
+    from evalkit.gate import Verdict
+    from evalkit.records import Case, Score, Trace
+    from evalkit.store import RunFolder
+
+__all__ = ["command"]
+
+
+@click.command("show")
+@click.argument("run_id", metavar="RUN", default="latest")
+@click.argument("case_id", metavar="[CASE]", required=False)
+@click.option("--all", "everything", is_flag=True, help="List unchanged cases too.")
+@format_option("text", "json")
+def command(run_id: str, case_id: str | None, everything: bool, output: str) -> None:
+    """Show run RUN (default the latest): its cases that changed or fail, or one CASE with its trace."""
+    from evalkit.store import Runs
+
+    project = get_project()
+    folder = Runs(project.store).get(run_id)
+    if case_id is None:
+        _show_run(folder, everything=everything, output=output)
+    else:
+        _show_case(folder, case_id, output)
+
+
+def _show_run(folder: RunFolder, *, everything: bool, output: str) -> None:
+    from evalkit import codec
+    from evalkit.gate.compare import load_verdict
+    from evalkit.gate.words import share
+
+    verdict = load_verdict(get_project(), folder.run.run_id)
+    scores = folder.scores()
+    if output == "json":
+        data = {"run": codec.plain(folder.run), "verdict": codec.plain(verdict) if verdict else None}
+        click.echo(json.dumps(data, indent=1))
+        return
+    run = folder.run
+    golden = run.golden_set
+    simulated = " · simulated models" if run.simulated else ""
+    click.echo(f"run {run.run_id} · {run.workflow} · {golden.name}@{golden.version} · {run.trials:,} trials{simulated}")
+    rows = []
+    for ref in run.graders:
+        mine = [score for score in scores if score.grader == ref.name and score.status != "not_applicable"]
+        passed = [score.passed for score in mine if score.passed is not None or score.status == "error"]
+        rate = sum(value is True for value in passed) / len(passed) if passed else None
+        values = [score.value for score in mine if score.value is not None]
+        mean = f"{sum(values) / len(values):.4g}" if values else "–"
+        errors = sum(score.status == "error" for score in mine)
+        rows.append([ref.name, ref.version, f"{len(mine):,}", share(rate), mean, str(errors)])
+    click.echo(table(["grader", "version", "scores", "passed", "mean value", "errors"], rows))
+    if verdict is not None:
+        click.echo(_case_lines(verdict, scores if everything else []))
+        click.echo(f"{verdict.verdict}: {verdict.sentence}")
+
+
+def _case_lines(verdict: Verdict, scores: list[Score]) -> str:
+    from evalkit.text import excerpt
+
+    rows = []
+    for case in verdict.cases:
+        why = ", ".join(
+            f"{item.grader} {(item.label or 'failed').replace('_', ' ')}"
+            for item in case.graders
+            if item.candidate is not None and item.candidate < 1
+        )
+        rows.append([case.status, "critical" if case.critical else "", case.case_id, excerpt(why, 90)])
+    listed = {case.case_id for case in verdict.cases}
+    others = sorted({score.case_id for score in scores} - listed)
+    rows += [["unchanged", "", case_id, ""] for case_id in others]
+    return table(["status", "", "case", "fails now"], rows) if rows else "no case changed"
+
+
+def _show_case(folder: RunFolder, case_id: str, output: str) -> None:
+    from evalkit import codec
+    from evalkit.errors import UsageError
+    from evalkit.gate.compare import cases_of
+
+    case = next((case for case in cases_of(get_project(), folder) if case.id == case_id), None)
+    traces = list(folder.traces([case_id]))
+    if case is None or not traces:
+        raise UsageError(
+            f"run {folder.run.run_id} has no case `{case_id}`", fix=f"evalkit show {folder.run.run_id} --all"
+        )
+    scores = [score for score in folder.scores() if score.case_id == case_id]
+    if output == "json":
+        data = {
+            "case": codec.plain(case),
+            "traces": [codec.plain(trace) for trace in traces],
+            "scores": [codec.plain(score) for score in scores],
+        }
+        click.echo(json.dumps(data, indent=1))
+        return
+    click.echo(_describe_case(case))
+    for trace in traces:
+        click.echo(_describe_trace(trace, [score for score in scores if score.trial == trace.trial]))
+
+
+def _describe_case(case: Case) -> str:
+    from evalkit.text import log_safe
+
+    keys = " · ".join(f"{key} {value}" for key, value in case.slice_keys.items())
+    lines = [f"case {case.id}{'  CRITICAL' if case.critical else ''}", f"  {keys} · tenant {case.tenant}"]
+    lines += [f"  {turn.role}: {turn.content}" for turn in case.input]
+    lines.append(f"  expected: {case.expect.behaviour}")
+    if case.expect.facts:
+        lines.append("  must say: " + "; ".join(" | ".join(fact) for fact in case.expect.facts))
+    if case.expect.forbidden:
+        lines.append("  must not say: " + "; ".join(case.expect.forbidden))
+    return log_safe("\n".join(lines))
+
+
+def _describe_trace(trace: Trace, scores: list[Score]) -> str:
+    from evalkit.quantities import format_duration, format_money
+    from evalkit.text import excerpt, log_safe
+
+    simulated = ", simulated" if trace.simulated else ""
+    lines = [f"trial {trace.trial}: {trace.status}{simulated}, intent {trace.intent or '–'}, risk {trace.risk or '–'}"]
+    for step in trace.route:
+        came = f", escalated from {step.escalated_from}" if step.escalated_from else ""
+        lines.append(f"  route     {step.route} on {step.model} by rule {step.rule}{came}")
+    lines += [
+        f"  document  {doc.id} ({doc.date or 'no date'}{'' if doc.trusted else ', untrusted'})"
+        for doc in trace.documents
+    ]
+    for call in trace.model_calls:
+        tokens = f"{call.usage.input_tokens}+{call.usage.output_tokens} tokens"
+        lines.append(
+            f"  call      {call.model}: {call.finish_reason or call.status}, {tokens}, "
+            f"{format_money(call.cost_microusd)}, {format_duration(call.latency_us)}"
+            + (f", waited {format_duration(call.waited_us)}" if call.waited_us > 1000 else "")
+        )
+    for event in trace.tool_events:
+        lines.append(f"  tool      {event.name} {json.dumps(event.arguments, ensure_ascii=False)} → {event.status}")
+        lines.append(f"            {excerpt(json.dumps(event.result, ensure_ascii=False), 160)}")
+    for decision in trace.policy_decisions:
+        if decision.verdict != "allow" or decision.rule not in ("default", ""):
+            lines.append(f"  policy    {decision.point} {decision.subject}: {decision.verdict} by {decision.rule}")
+    if trace.error:
+        lines.append(f"  error     {trace.error.kind}: {trace.error.message}")
+    lines.append(f"  answer    {trace.answer}")
+    for score in scores:
+        if score.status == "not_applicable":
+            continue
+        mark = "!" if score.status == "error" else "✖" if score.passed is False else "✔" if score.passed else "·"
+        value = "" if score.value is None else f" {score.value:.4g}"
+        detail = excerpt(json.dumps(score.evidence, ensure_ascii=False), 200) if score.passed is not True else ""
+        lines.append(f"  {mark} {score.grader}{value} {score.label} {detail}".rstrip())
+    return log_safe("\n".join(lines))

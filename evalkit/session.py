@@ -1,0 +1,225 @@
+"""Whole commands as functions: what the command line does, without the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evalkit.atomic import write_text
+from evalkit.engine.execute import Progress
+from evalkit.engine.git import git_state
+from evalkit.engine.run import Candidate, RunOptions, execute_plan, prepare
+from evalkit.engine.targets import Targets, price_table
+from evalkit.errors import StoreBusyError
+from evalkit.gate import Verdict
+from evalkit.gate.compare import find_baseline, judge_stored_run
+from evalkit.gate.report import Report, renderer
+from evalkit.goldens import load
+from evalkit.providers import Provider
+from evalkit.records import Run
+from evalkit.simulator import Simulator
+from evalkit.store import Baselines, Catalogue, RunFolder
+from evalkit.workflow import Project, load_workflow, run_trial
+
+__all__ = [
+    "Outcome",
+    "PlanSummary",
+    "explain_case",
+    "plan_project",
+    "run_project",
+    "sync_catalogue",
+    "write_report",
+]
+
+Listener = Callable[[str, Progress], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A workflow that was run and judged."""
+
+    run: RunFolder
+    verdict: Verdict
+    became_baseline: str = ""
+    """Name of the baseline that the run was accepted into, if any."""
+
+    @property
+    def exit_code(self) -> int:
+        """What the verdict says; a first run that was made to be the baseline did what was asked."""
+        first = self.became_baseline and not self.verdict.baseline_run
+        return 0 if first and self.verdict.verdict == "NOT COMPARABLE" else int(self.verdict.exit_code)
+
+
+@dataclass(frozen=True)
+class PlanSummary:
+    """What a run would do."""
+
+    workflow: str
+    golden_set: str
+    cases: int
+    trials: int
+    to_make: int
+    reused: int
+    touched: int
+    estimate_microusd: int
+    budget_microusd: int | None
+    baseline: str
+    changed: tuple[str, ...]
+
+
+def run_project(
+    project: Project,
+    names: Sequence[str] = (),
+    options: RunOptions | None = None,
+    *,
+    baseline: str | None = None,
+    set_baseline: str | None = None,
+    listener: Listener | None = None,
+) -> list[Outcome]:
+    """Run workflows, judge each against its baseline, keep verdicts, and accept runs into the baseline where due.
+
+    On the baseline's git branch, in a clean checkout, a run that passes becomes the baseline; so
+    does a first one whose absolute rules hold.
+
+    Args:
+        project: The project.
+        names: Workflows; none means all.
+        options: Which cases and trials.
+        baseline: Name of a baseline or beginning of a run id to compare with.
+        set_baseline: Accept the runs into this baseline unless a rule blocks.
+        listener: Told of the progress of each workflow.
+
+    Raises:
+        EvalkitError: of the kind of the first mistake; nothing is half-written.
+    """
+    Catalogue(project.store).check()
+    accept_into = set_baseline or _branch_baseline(project)
+    outcomes = asyncio.run(_run_all(project, tuple(names), options or RunOptions(), baseline, listener))
+    finished = []
+    for outcome in outcomes:
+        accepted = accept_into if accept_into and _acceptable(outcome.verdict, outcome.run.run) else ""
+        if accepted:
+            Baselines(project.store).accept(accepted, outcome.run.run)
+        finished.append(replace(outcome, became_baseline=accepted))
+    sync_catalogue(project)
+    return finished
+
+
+async def _run_all(
+    project: Project, names: tuple[str, ...], options: RunOptions, baseline: str | None, listener: Listener | None
+) -> list[Outcome]:
+    concurrency = options.concurrency or project.spec.concurrency
+    async with Targets(project, connections=concurrency) as targets:
+        candidates = [prepare(project, name, targets, options) for name in project.names(names)]
+        outcomes = []
+        for candidate in candidates:
+            folder = await execute_plan(candidate, targets, options, _told(candidate, listener))
+            verdict = judge_stored_run(
+                project, folder, baseline, workflow=candidate.workflow, grading=candidate.grading
+            )
+            outcomes.append(Outcome(folder, verdict))
+    return outcomes
+
+
+def _told(candidate: Candidate, listener: Listener | None) -> Callable[[Progress], None] | None:
+    if listener is None:
+        return None
+    name = candidate.workflow.name
+    listener(name, Progress(total=candidate.plan.total, reused=len(candidate.plan.reused)))
+    return lambda progress: listener(name, progress)
+
+
+def _branch_baseline(project: Project) -> str | None:
+    """The baseline that this checkout keeps: on its branch, with nothing uncommitted."""
+    git = git_state(project.root)
+    keeps = bool(git.commit) and git.branch == project.spec.baseline.branch and not git.dirty
+    return project.spec.baseline.name if keeps else None
+
+
+def _acceptable(verdict: Verdict, run: Run) -> bool:
+    """A run that passed; or one that could not be compared, but breaks no rule of its own."""
+    return verdict.verdict in ("PASS", "PASS with notes", "NOT COMPARABLE") and run.selection == "all"
+
+
+def plan_project(project: Project, names: Sequence[str] = (), options: RunOptions | None = None) -> list[PlanSummary]:
+    """What running the workflows would do and cost; nothing is spent."""
+    return asyncio.run(_plan_all(project, tuple(names), options or RunOptions()))
+
+
+async def _plan_all(project: Project, names: tuple[str, ...], options: RunOptions) -> list[PlanSummary]:
+    async with Targets(project) as targets:
+        return [_summary(project, prepare(project, name, targets, options)) for name in project.names(names)]
+
+
+def _summary(project: Project, candidate: Candidate) -> PlanSummary:
+    plan = candidate.plan
+    name = project.spec.baseline.name
+    baseline = find_baseline(project, candidate.workflow.name, name)
+    changed: tuple[str, ...] = ()
+    touched = len(plan.cases)
+    if baseline is not None:
+        from evalkit.gate.changes import component_changes
+
+        changes = component_changes(baseline.run.configuration, candidate.workflow.configuration)
+        changed = tuple(f"{change.kind} {change.name}" for change in changes)
+        known = set(baseline.trials().column("trial_key").to_pylist())
+        keys = {(item.case.id, item.key) for item in plan.to_make}
+        keys |= {(stored.trace.case_id, stored.key) for stored in plan.reused}
+        touched = len({case_id for case_id, key in keys if key not in known})
+    return PlanSummary(
+        workflow=candidate.workflow.name,
+        golden_set=f"{candidate.golden.name}@{candidate.golden.version}",
+        cases=len(plan.cases),
+        trials=plan.total,
+        to_make=len(plan.to_make),
+        reused=len(plan.reused),
+        touched=touched,
+        estimate_microusd=plan.estimate_microusd,
+        budget_microusd=candidate.workflow.spec.budget.per_run,
+        baseline=f"{name} ({baseline.run.run_id})" if baseline else "",
+        changed=changed,
+    )
+
+
+def sync_catalogue(project: Project) -> bool:
+    """Enter what is new into the catalogue; False when another process holds it, and the next command will."""
+    try:
+        Catalogue(project.store).sync()
+    except StoreBusyError:
+        return False
+    return True
+
+
+def write_report(project: Project, verdicts: Sequence[Verdict], path: Path | None = None) -> Path:
+    """Write the HTML report; default under the project's reports folder, named after the run."""
+    target = path or project.reports / f"{verdicts[0].candidate_run if verdicts else 'empty'}.html"
+    write_text(target, renderer("html")(Report(tuple(verdicts))))
+    return target
+
+
+async def explain_case(project: Project, name: str, case_id: str, model: str = "") -> list[str]:
+    """Run one case against the simulated models in process and tell why each call was answered as it was.
+
+    Args:
+        project: The project.
+        name: The workflow.
+        case_id: The case.
+        model: A simulated model to use instead of those of the routes.
+    """
+    workflow = load_workflow(project, name)
+    case = load(workflow.golden_path, workflow.spec.golden_version).case(case_id)
+    if model:
+        pins = {
+            key: pin.model_copy(update={"model": f"{pin.provider}:{model}"}) for key, pin in workflow.models.items()
+        }
+        workflow = replace(workflow, models=pins)
+    lines: list[str] = []
+    simulator = Simulator(on_reply=lambda request, reply: lines.append(f"{request.model}: {reply.explanation}"))
+    providers: dict[str, Provider] = {pin.provider: simulator for pin in workflow.models.values()}
+    trace = await run_trial(workflow, case, 0, providers, price_table(project))
+    routes = [f"route {step.route} by {step.rule}" for step in trace.route]
+    tools = [f"tool {event.name}: {event.status}" for event in trace.tool_events]
+    failed = [f"error: {trace.error.message}"] if trace.error else []
+    return [f"intent {trace.intent or '–'}, risk {trace.risk or '–'}", *routes, *lines, *tools, *failed, trace.answer]
