@@ -204,6 +204,8 @@ class StorageError(StoreError):
             errno.EROFS: "the file system is read-only: set `store:` in evalkit.yaml to a writable folder",
             errno.EACCES: "give this user write permission, or set `store:` in evalkit.yaml elsewhere",
             errno.EPERM: "give this user write permission, or set `store:` in evalkit.yaml elsewhere",
+            errno.ENOTDIR: "a file is where a folder should be: remove it, or set `store:` in evalkit.yaml elsewhere",
+            errno.ENOENT: "the file system does not take it: set `store:` in evalkit.yaml to a writable folder",
             errno.ENOSPC: "free some space and run again: what finished is kept",
             errno.EDQUOT: "the quota is used up: free some space and run again, what finished is kept",
         }

@@ -20,7 +20,7 @@ from evalkit.goldens import load
 from evalkit.providers import Provider
 from evalkit.records import Run
 from evalkit.simulator import Simulator
-from evalkit.store import Baselines, Catalogue, RunFolder
+from evalkit.store import Baselines, Catalogue, RunFolder, Runs
 from evalkit.workflow import Project, load_workflow, run_trial
 
 __all__ = [
@@ -94,6 +94,7 @@ def run_project(
     Raises:
         EvalkitError: of the kind of the first mistake; nothing is half-written.
     """
+    Runs(project.store).prepare()
     Catalogue(project.store).check()
     accept_into = set_baseline or _branch_baseline(project)
     outcomes = asyncio.run(_run_all(project, tuple(names), options or RunOptions(), baseline, listener))

@@ -30,6 +30,8 @@ def command(rebuild: bool) -> int:
     click.echo(f"evalkit {__version__} on Python {platform.python_version()}, {platform.system()}")
     click.echo("  " + ", ".join(f"{name} {version(name)}" for name in _PACKAGES))
     project = get_project()
+    if rebuild:
+        click.echo(f"✔ catalogue rebuilt: {Catalogue(project.store).rebuild()} runs")
     worst = int(ExitCode.PASS)
     for name, check in _checks(project):
         try:
@@ -37,8 +39,6 @@ def command(rebuild: bool) -> int:
         except EvalkitError as error:
             click.echo(f"✖ {name}: {error}")
             worst = worst or int(error.exit_code)
-    if rebuild:
-        click.echo(f"✔ catalogue rebuilt: {Catalogue(project.store).rebuild()} runs")
     click.echo("all is well" if worst == 0 else "something is wrong, see above")
     return worst
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from evalkit import codec
 from evalkit.engine.run import regrade
 from evalkit.errors import NotComparableError, UsageError
-from evalkit.gate.judge import Limits, judge
+from evalkit.gate.judging import Limits, judge
 from evalkit.gate.verdict import RuleResult, Verdict
 from evalkit.gate.words import count_of, points
 from evalkit.grading import Grading, make_graders

@@ -83,7 +83,7 @@ def judge_rules(rules: Iterable[GateRule], evidence: Evidence, spec: GateSpec) -
     for rule in rules:
         pairs = evidence.pairs.get(rule.grader)
         if pairs is None:
-            results.append(_missing(rule))
+            results.append(_unscored(rule, asked_for=rule in spec.rules, evidence=evidence))
         elif rule.max_drop is not None:
             found, clean = _paired(rule, pairs, evidence, spec)
             margins.append((len(results), found, clean))
@@ -98,14 +98,24 @@ def judge_rules(rules: Iterable[GateRule], evidence: Evidence, spec: GateSpec) -
     return results
 
 
-def _missing(rule: GateRule) -> RuleResult:
+def _unscored(rule: GateRule, *, asked_for: bool, evidence: Evidence) -> RuleResult:
+    """A rule whose grader has no score on either side: fine where it applies to no case, else nothing is known."""
+    ran = any(ref.name == rule.grader for ref in evidence.graders)
+    status: RuleStatus = "error" if not ran else "inconclusive" if asked_for else "pass"
+    sentence = (
+        f"Grader `{rule.grader}` applies to no case, before or now."
+        if ran
+        else f"Grader `{rule.grader}` is not among the graders of the run: the rule cannot be judged."
+    )
     return RuleResult(
         id=rule.name,
-        status="error",
-        sentence=f"No scores of grader `{rule.grader}`: the rule cannot be judged.",
+        status=status,
+        sentence=sentence,
+        kind="drop" if rule.max_drop is not None else "increase" if rule.max_increase is not None else "ceiling",
         grader=rule.grader,
         metric=rule.metric,
         slice=rule.slice or "",
+        unit=_UNITS.get(rule.grader, "share"),
     )
 
 
