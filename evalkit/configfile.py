@@ -10,14 +10,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
 from evalkit.errors import ConfigError
 
-__all__ = ["FileModel", "YamlFile", "parse", "read_yaml"]
+__all__ = ["FileModel", "Texts", "YamlFile", "parse", "read_yaml", "short_form"]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The same in C where the platform has it: ten times faster."""
@@ -29,6 +29,25 @@ class FileModel(BaseModel):
     """Base of everything that is read from a file: frozen, and no key it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+def short_form(schema: dict[str, Any]) -> None:
+    """Tell editors that a text may stand for the whole object (for ``json_schema_extra``)."""
+    whole = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [{"type": "string"}, whole]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+"""A list of texts; a single text stands for a list of one."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 __all__ = [
     "Duration",
@@ -75,13 +75,20 @@ def parse_limit(value: object) -> float:
     raise ValueError("write a limit as a number, 80%, 8s or $0.05")
 
 
-Fraction = Annotated[float, BeforeValidator(parse_fraction)]
+def _json_schema(pattern: re.Pattern[str], *others: re.Pattern[str], number: bool = False) -> WithJsonSchema:
+    """For editors: the written forms, not the number that they become."""
+    forms = "|".join(f"(?:{item.pattern})" for item in (pattern, *others))
+    text = {"type": "string", "pattern": f"^(?:{forms})$"}
+    return WithJsonSchema({"anyOf": [{"type": "number"}, text]} if number else text)
+
+
+Fraction = Annotated[float, BeforeValidator(parse_fraction), _json_schema(_FRACTION, number=True)]
 """A share, written ``5%`` or ``5pt``."""
-Duration = Annotated[int, BeforeValidator(parse_duration)]
+Duration = Annotated[int, BeforeValidator(parse_duration), _json_schema(_DURATION)]
 """A duration in microseconds, written ``8s``."""
-Money = Annotated[int, BeforeValidator(parse_money)]
+Money = Annotated[int, BeforeValidator(parse_money), _json_schema(_MONEY)]
 """Micro-dollars, written ``$0.12``."""
-Limit = Annotated[float, BeforeValidator(parse_limit)]
+Limit = Annotated[float, BeforeValidator(parse_limit), _json_schema(_FRACTION, _DURATION, _MONEY, number=True)]
 """A limit in the unit of a score, written ``0.8``, ``80%``, ``8s`` or ``$0.05``."""
 
 

@@ -125,7 +125,7 @@ class ExpectedCall:
     optional: tuple[str, ...] = ()
     """Checked arguments that may be left out."""
     free: tuple[str, ...] = ()
-    """Arguments that may have any value, or none: a reason, a note. All others are wrong."""
+    """Arguments that may have any value, or none: a reason, a note; ``*`` frees all that are not named."""
 
 
 @dataclass(frozen=True, slots=True)

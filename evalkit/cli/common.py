@@ -115,6 +115,10 @@ def emit(output: str, verdicts: Sequence[Verdict], report_path: str = "", *, jud
         if summary:
             with open(summary, "a", encoding="utf-8") as handle:
                 handle.write(renderer("markdown")(report))
+        outputs = os.environ.get("GITHUB_OUTPUT")
+        if outputs:
+            with open(outputs, "a", encoding="utf-8") as handle:
+                handle.write(f"verdict={report.verdict}\n")
         click.echo(renderer("terminal")(report), nl=False)
         for line in _annotations(verdicts):
             click.echo(line)

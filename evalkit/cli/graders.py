@@ -26,7 +26,7 @@ def command(context: click.Context, output: str) -> None:
     for name, info in available(_root()).items():
         kind = info.grader_class()
         summary = (inspect.getdoc(kind) or "").splitlines()[0]
-        rows.append([name, kind.version, "quality" if kind.quality else "measure", info.origin, summary])
+        rows.append([name, kind.version, "quality" if kind.quality else "measure", _from_here(info.origin), summary])
     if output == "json":
         keys = ("name", "version", "kind", "origin", "summary")
         click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=1))
@@ -44,6 +44,12 @@ def _root() -> Path | None:
         return None
 
 
+def _from_here(origin: str) -> str:
+    """A project's file as the user would type it; the name and version of a package as they are."""
+    path = Path(origin)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else origin
+
+
 @command.command("show")
 @click.argument("name")
 def show(name: str) -> None:
@@ -56,7 +62,7 @@ def show(name: str) -> None:
     if name not in known:
         raise GraderError(f"no grader `{name}`", fix=f"graders here: {', '.join(known)}")
     kind = known[name].grader_class()
-    click.echo(f"{name} {kind.version} ({known[name].origin})\n")
+    click.echo(f"{name} {kind.version} ({_from_here(known[name].origin)})\n")
     click.echo(inspect.getdoc(kind) or "")
     click.echo(f"\n{inspect.getdoc(kind.grade) or ''}\n")
     rows = [list(row) for row in describe(kind)]

@@ -50,8 +50,10 @@ def command(
     headers = ["workflow", "golden set", "cases", "touched", "reused", "to make", "about", "limit"]
     click.echo(table(headers, rows))
     for plan in plans:
-        against = plan.baseline or "no baseline"
-        click.echo(f"{plan.workflow}: against {against}: {', '.join(plan.changed) or 'nothing'} changed")
+        if plan.baseline:
+            click.echo(f"{plan.workflow}: against {plan.baseline}: {', '.join(plan.changed) or 'nothing'} changed")
+        else:
+            click.echo(f"{plan.workflow}: there is no baseline yet")
     total = sum(plan.to_make for plan in plans)
     cost = sum(plan.estimate_microusd for plan in plans)
     click.echo(

@@ -34,16 +34,7 @@ def schema_of(name: str) -> dict[str, Any]:
         "trace": Trace,
     }
     schema: dict[str, Any] = TypeAdapter(kinds[name]).json_schema(mode="validation")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_loosen(schema)}
-
-
-def _loosen(schema: Any) -> Any:
-    """Quantities are written as text (`5pt`, `8s`, `$0.05`): an editor must not call that a mistake."""
-    if isinstance(schema, dict):
-        return {key: _loosen(value) for key, value in schema.items()}
-    if isinstance(schema, list):
-        return [_loosen(item) for item in schema]
-    return schema
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 @click.command("schema")

@@ -16,6 +16,8 @@ SIMILAR = 0.90
 """Cosine of character 3-to-5-gram tf-idf, numbers masked, from which two inputs count as near copies."""
 
 _BLOCK = 512
+_MOST = 1_000
+"""Past so many near pairs a set is filled from a template, and more of them say nothing new."""
 _NUMBER = re.compile(r"\d+")
 
 
@@ -57,11 +59,13 @@ def _near_pairs(cases: tuple[Case, ...], threshold: float) -> list[Similar]:
 
     texts = [_NUMBER.sub("0", " ".join(turn.content for turn in case.input).lower()) for case in cases]
     vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), dtype=np.float32).fit_transform(texts)
-    pairs = []
+    pairs: list[Similar] = []
     for start in range(0, len(cases), _BLOCK):
         block = (vectors[start : start + _BLOCK] @ vectors.T).tocoo()
-        for row, column, value in zip(block.row, block.col, block.data, strict=True):
-            left = start + int(row)
-            if value >= threshold and left < column:
-                pairs.append(Similar(cases[left].id, cases[int(column)].id, round(float(min(value, 1.0)), 3), False))
+        near = (block.data >= threshold) & (block.row + start < block.col)
+        for row, column, value in zip(block.row[near], block.col[near], block.data[near], strict=True):
+            left, right = cases[start + int(row)].id, cases[int(column)].id
+            pairs.append(Similar(left, right, round(float(min(value, 1.0)), 3), exact=False))
+            if len(pairs) == _MOST:
+                return pairs
     return pairs

@@ -43,8 +43,8 @@ class Grade:
 
     @classmethod
     def check(cls, passed: bool, label: str = "", *, severity: Severity = "none", **evidence: Json) -> Grade:
-        """A plain yes or no: the value is 1 or 0."""
-        return cls(float(passed), passed, label, "none" if passed else severity, evidence)
+        """A plain yes or no: the value is 1 or 0. Label and severity say what is wrong, so a pass has neither."""
+        return cls(float(passed), passed, "" if passed else label, "none" if passed else severity, evidence)
 
 
 class Grader(ABC):

@@ -167,5 +167,6 @@ def describe(kind: Any) -> list[tuple[str, str, str]]:
     rows = []
     for item in fields(kind):
         default = "required" if item.default is MISSING and item.default_factory is MISSING else repr(item.default)
-        rows.append((item.name, str(item.type), default))
+        kind_of = item.type if isinstance(item.type, str) else getattr(item.type, "__name__", str(item.type))
+        rows.append((item.name, kind_of, default))
     return rows

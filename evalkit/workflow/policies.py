@@ -12,11 +12,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from evalkit.configfile import FileModel, parse, read_yaml
+from evalkit.configfile import FileModel, Texts, parse, read_yaml
 from evalkit.errors import ConfigError
 from evalkit.records import Json, PolicyDecision, Severity
 
@@ -90,18 +90,12 @@ class RuleTest(FileModel):
     applies: bool = Field(description="Whether the rule applies to it.")
 
 
-def _as_tuple(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 class PolicyRule(FileModel):
     """One rule. It applies when its subject fits and all conditions hold."""
 
     id: str = Field(description="Named in traces and reports.")
     point: Literal["retrieve", "act"] = Field(description="Asked for a document (`retrieve`) or a tool call (`act`).")
-    tools: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(
-        default=(), description="Tools it is about; empty is all."
-    )
+    tools: Texts = Field(default=(), description="Tools it is about; empty is all.")
     when: tuple[Condition, ...] = Field(default=(), description="Conditions; empty always holds.")
     effect: Effect = Field(description="What it decides.")
     severity: Severity = Field(default="major", description="How bad a violation is.")

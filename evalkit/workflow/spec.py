@@ -7,11 +7,11 @@ here is the source of the editor schema (``evalkit schema workflow``) and of the
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from evalkit.configfile import FileModel
+from evalkit.configfile import FileModel, Texts, short_form
 from evalkit.quantities import Duration, Money
 from evalkit.records import Json, Risk
 from evalkit.workflow.gates import CanarySpec, GateSpec
@@ -33,15 +33,10 @@ __all__ = [
 ]
 
 
-def _as_tuple(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-
-
 class ModelSpec(FileModel):
     """A model pin: which model at which provider, with which parameters."""
+
+    model_config = ConfigDict(json_schema_extra=short_form)
 
     model: str = Field(description="`provider:model`, for example `openai:gpt-5-mini-2026-08-01`.")
     params: dict[str, Json] = Field(
@@ -72,6 +67,8 @@ class ModelSpec(FileModel):
 
 class PromptSpec(FileModel):
     """Templates of one prompt. `system` is a file; `user` replaces the text of the last user turn."""
+
+    model_config = ConfigDict(json_schema_extra=short_form)
 
     system: str = Field(description="File of the system prompt, a Jinja2 template.")
     user: str | None = Field(default=None, description="File of a template for the last user message.")
@@ -214,6 +211,8 @@ class SloSpec(FileModel):
 
 class GraderSpec(FileModel):
     """A grader and its parameters."""
+
+    model_config = ConfigDict(json_schema_extra=short_form)
 
     use: str = Field(description="Name of the grader, see `evalkit graders`.")
     params: dict[str, Json] = Field(default_factory=dict, description="Its parameters.")

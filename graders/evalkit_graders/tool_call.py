@@ -155,7 +155,7 @@ def compare_call(
             options_text = " or ".join(repr(value) for value in accepted[:3])
             return Difference("wrong_argument", f"`{name}` is {given!r}, wanted {options_text}", 5)
     for name in call.arguments:
-        if name not in wanted.arguments and name not in wanted.free:
+        if name not in wanted.arguments and name not in wanted.free and "*" not in wanted.free:
             return Difference("extra_argument", f"`{call.name}` has `{name}`, which is not wanted", 4)
     return None
 

@@ -65,8 +65,9 @@ class Row:
 
 def row(rule: RuleResult) -> Row:
     """The cells of a rule."""
+    rose = rule.status == "note" and rule.kind == "drop" and rule.delta is not None and rule.delta > 0
     return Row(
-        symbol=SYMBOLS[rule.status],
+        symbol="▴" if rose else SYMBOLS[rule.status],
         name=rule.id if not rule.slice or rule.slice in rule.id else f"{rule.id} · {rule.slice}",
         baseline=amount(rule.baseline, rule.unit),
         candidate=amount(rule.candidate, rule.unit),

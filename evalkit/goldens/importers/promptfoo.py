@@ -62,8 +62,8 @@ def read(path: Path, notes: Notes) -> list[Draft]:
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return [
             draft
-            for place, test in read_json_lines(path)
-            for draft in _test_to_drafts(test, {}, {}, Place(path, place.line, "test"), notes)
+            for index, (place, test) in enumerate(read_json_lines(path))
+            for draft in _test_to_drafts(test, {}, {}, place.at("tests", index), notes)
         ]
     suite = _suite(path, notes)
     return [

@@ -36,6 +36,7 @@ _FIELD = re.compile(r'\s*(?:"((?:""|\\["\\]|[^"])*)"\s*|([^,]*))(?:,|$)')
 _ALL = frozenset({"contains", "contains-all"})
 _FORBIDDEN = frozenset({"not-contains", "not-contains-any"})
 _REFERENCE = "#/assertionTemplates/"
+_MAX_SETS = 5
 
 
 def is_template(text: str) -> bool:
@@ -74,12 +75,15 @@ class Checks:
             answer=self._answer,
         )
 
-    def take(self, assertions: Sequence[Json], place: Place) -> None:
+    def take(self, assertions: Sequence[Json], place: Place, depth: int = 0) -> None:
         """Take over a list of assertions.
 
         Raises:
-            GoldenSetError: for an assertion without a type, or a value that its type cannot have.
+            GoldenSetError: for an assertion without a type, a value that its type cannot have, or sets
+                in sets without end.
         """
+        if depth > _MAX_SETS:
+            raise place.error(f"assertion sets in more than {_MAX_SETS} levels", fix="write the assertions as one list")
         for index, item in enumerate(assertions):
             assertion, here = self._resolve(item, place.at(index)), place.at(index)
             kind = assertion.get("type")
@@ -89,7 +93,7 @@ class Checks:
                 inner = assertion.get("assert")
                 if not isinstance(inner, list):
                     raise here.at("assert").error("this must be a list", inner, fix="write the assertions of the set")
-                self.take(inner, here.at("assert"))
+                self.take(inner, here.at("assert"), depth + 1)
             elif not self._assertion(kind, assertion, here):
                 shown = fields.named(kind)
                 self._notes.count(
