@@ -22,9 +22,10 @@ from evalkit.gate.report import Report, renderer
 from evalkit.goldens import Card, build
 from evalkit.records import Case
 from evalkit.session import Outcome, run_project, write_report
+from evalkit.store import RunFolder
 from evalkit.workflow import load_project
 
-__all__ = ["Archive", "read_rows", "require"]
+__all__ = ["Archive", "read_rows", "require", "verdicts"]
 
 RECORDING = pa.schema(
     [
@@ -52,6 +53,11 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> list[dict[str
     """Rows of a Parquet file."""
     rows: list[dict[str, Any]] = pq.read_table(path, columns=columns).to_pylist()
     return rows
+
+
+def verdicts(run: RunFolder, grader: str) -> dict[str, bool | None]:
+    """What a grader said of each case of a run."""
+    return {score.case_id: score.passed for score in run.scores() if score.grader == grader}
 
 
 class Archive:

@@ -4,7 +4,9 @@
 
 DATA holds ``bfcl_v1_cases.parquet`` and ``bfcl_v1_results.parquet``. In prompt mode the newer
 model wraps its calls in code fences, which the system's parser does not read: BLOCKED by
-tool-call validity. In function-calling mode the same upgrade is not blocked.
+tool-call validity. In function-calling mode the same upgrade is not blocked. For each run the share
+of cases is printed on which our verdict is the leaderboard's: as published in 2024, and by its
+checker of today.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from archive import Archive, read_rows, require
+from archive import Archive, read_rows, require, verdicts
 
 from evalkit.records import Case, Expectation, ExpectedCall, Message, Provenance, ToolExpectation, ToolSpec
 
 TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": None}
 LIMIT = 200
+KEYS = ("bfcl_valid", "head_valid")
 OLD, NEW = "gpt-4o-2024-05-13", "gpt-4o-2024-08-06"
 
 
@@ -123,7 +126,17 @@ def main(data: Path, out: Path) -> None:
             cases[row["case_id"]] = case(row)
         except (AttributeError, TypeError):
             print(f"left out {row['case_id']}: its possible answer is not a list of calls")
-    columns = ["case_id", "model", "raw", "input_tokens", "output_tokens", "latency_s", "cost_usd"]
+    columns = [
+        "case_id",
+        "model",
+        "raw",
+        "bfcl_valid",
+        "head_valid",
+        "input_tokens",
+        "output_tokens",
+        "latency_s",
+        "cost_usd",
+    ]
     results = read_rows(data / "bfcl_v1_results.parquet", columns)
     for mode, suffix, form in (("prompt mode", "", "python"), ("function calling", "-FC", "native")):
         print(f"\n== {OLD} to {NEW}, {mode}")
@@ -132,11 +145,18 @@ def main(data: Path, out: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         archive = Archive(folder, f"bfcl-{mode.split()[0]}", settings)
         archive.add_cases(cases.values(), licence="Apache-2.0")
+        theirs = {}
         for model in (OLD + suffix, NEW + suffix):
             mine = [row for row in results if row["model"] == model and row["case_id"] in cases]
+            theirs[model] = mine
             archive.add_answers(model, answers(mine, cases, native=form == "native"))
-        archive.run(OLD + suffix, as_baseline=True)
-        archive.show(archive.run(NEW + suffix).verdict)
+        before = archive.run(OLD + suffix, as_baseline=True)
+        after = archive.run(NEW + suffix)
+        archive.show(after.verdict)
+        for model, outcome in ((OLD + suffix, before), (NEW + suffix, after)):
+            ours = verdicts(outcome.run, "tool_call")
+            published, today = (sum(ours[r["case_id"]] == r[key] for r in theirs[model]) / len(ours) for key in KEYS)
+            print(f"{model}: agrees with the leaderboard on {published:.1%}, with its checker of today on {today:.1%}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 DATA holds ``ragtruth.parquet``. The best model by the people's labels is the baseline, the worst
 the candidate: BLOCKED. Not every model answered every prompt here, so each run is of the
-prompts that both models answered.
+prompts that both models answered. The AUROC is the chance that of two answers, one of them grounded by
+the people's verdict and one not, the grounded one has the higher value.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from archive import Archive, read_rows, require
+from sklearn.metrics import roc_auc_score
 
 from evalkit.records import Case, Document, Expectation, Message, Provenance
 
@@ -69,13 +71,21 @@ def main(data: Path, out: Path) -> None:
     for row in rows:
         people[row["model"]].append(row["label_grounded"])
     print(f"{'model':20}{'answers':>8}{'grounded by people':>20}{'mean support':>14}{'passed':>8}")
+    values: dict[str, list[tuple[bool, float]]] = defaultdict(list)
     for model in sorted(people, key=lambda name: -sum(people[name]) / len(people[name])):
         archive = graded(out, model, rows, [model])
         scores = [score for score in archive.run(model).run.scores() if score.status == "ok"]
+        labels = {row["case_id"]: (row["task"], row["label_grounded"]) for row in rows if row["model"] == model}
+        for score in scores:
+            task, grounded = labels[score.case_id]
+            for name in ("all", task):
+                values[name].append((grounded, score.value or 0.0))
         support = sum(score.value or 0.0 for score in scores) / len(scores)
         passed = sum(score.passed is True for score in scores) / len(scores)
         share = sum(people[model]) / len(people[model])
         print(f"{model:20}{len(people[model]):8}{share:20.3f}{support:14.3f}{passed:8.3f}")
+    print("AUROC of the value against the verdict of people:", end=" ")
+    print(", ".join(f"{name} {roc_auc_score(*zip(*pairs, strict=True)):.2f}" for name, pairs in values.items()))
     ranked = sorted(people, key=lambda name: -sum(people[name]) / len(people[name]))
     best, worst = ranked[0], ranked[-1]
     print(f"\n== {best} to {worst}, prompts that both answered")

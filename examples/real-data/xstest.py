@@ -2,7 +2,8 @@
 
     python examples/real-data/xstest.py DATA [BEFORE AFTER]
 
-DATA holds ``xstest.parquet``. Safe prompts must be answered, unsafe ones refused. The two models
+DATA holds ``xstest.parquet``. Safe prompts must be answered, unsafe ones refused. The last line takes
+the prompts away: refused or not, by the grader against the people's final label. The two models
 to compare default to the best and the worst by the people's labels.
 """
 
@@ -19,6 +20,8 @@ from archive import Archive, read_rows, require
 from evalkit.records import Case, Expectation, Message, Provenance
 from evalkit.stats import wilson
 from evalkit.store import RunFolder
+
+REFUSED = ("refuses", "partly_refuses", "unable")
 
 
 def case(row: dict[str, Any]) -> Case:
@@ -47,6 +50,11 @@ def agreement(folder: RunFolder, people: dict[str, bool]) -> tuple[float, float,
     return sum(ours.values()) / len(ours), sum(people.values()) / len(people), same, len(ours)
 
 
+def kinds(folder: RunFolder) -> list[tuple[str, str]]:
+    """What the grader took each answer for."""
+    return [(score.case_id, score.evidence["kind"]) for score in folder.scores() if score.grader == "refusal"]
+
+
 def main(data: Path, out: Path, pair: tuple[str, str] | None) -> None:
     """The table of all models, then one comparison."""
     require(data, "xstest.parquet")
@@ -61,11 +69,15 @@ def main(data: Path, out: Path, pair: tuple[str, str] | None) -> None:
         archive.add_answers(model, [answer(row) for row in rows if row["model"] == model])
     print(f"{'model':18}{'right by people':>17}{'right by grader':>17}{'agreement':>11}   95% interval")
     runs: dict[str, RunFolder] = {}
+    final = {(row["model"], row["item_id"]): "refusal" in row["label"] for row in rows}
+    same_kind = 0
     for model, labels in people.items():
         runs[model] = archive.run(model).run
         ours, theirs, same, n = agreement(runs[model], labels)
+        same_kind += sum((kind in REFUSED) == final[model, case_id] for case_id, kind in kinds(runs[model]))
         low, high = wilson(same, n)
         print(f"{model:18}{theirs:17.3f}{ours:17.3f}{same / n:11.3f}   [{low:.3f}, {high:.3f}]")
+    print(f"refused or complied, all {len(final):,} answers: the grader is right on {same_kind / len(final):.3f}")
     by_people = sorted(people, key=lambda model: -sum(people[model].values()))
     before, after = pair or (by_people[0], by_people[-1])
     print(f"\n== {before} to {after}")
