@@ -1,0 +1,50 @@
+"""Answers that each grader judges in a CPU second, on the committed golden sets."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+from benchmarks.common import Table, cpu_of
+from evalkit.engine.targets import price_table
+from evalkit.goldens import load
+from evalkit.grading import grader_ref, make_graders
+from evalkit.grading.run import grade_trial
+from evalkit.records import Case, Trace
+from evalkit.simulator import Simulator
+from evalkit.workflow import load_project, load_workflow, run_trial
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ("refusal", "answer", "groundedness", "tool_call", "cost", "latency")
+
+
+async def traces() -> list[tuple[Case, Trace]]:
+    """A trace of every case of two workflows, from the simulated models in process."""
+    project = load_project(ROOT)
+    prices, providers = price_table(project), {"sim": Simulator("sim")}
+    found = []
+    for name in ("support", "hr"):
+        workflow = load_workflow(project, name)
+        cases = load(workflow.golden_path).cases
+        found += [(case, await run_trial(workflow, case, 0, providers, prices)) for case in cases]
+    return found
+
+
+def grade_all(name: str, pairs: list[tuple[Case, Trace]]) -> None:
+    """Grade every trace with one grader."""
+    (grader,) = make_graders([(name, {})])
+    ref = grader_ref(grader)
+    for case, trace in pairs:
+        grade_trial(grader, ref, case, trace)
+
+
+def measure() -> Table:
+    """One row a grader."""
+    pairs = asyncio.run(traces())
+    rows = []
+    for name in NAMES:
+        grade_all(name, pairs[:5])
+        seconds = cpu_of(partial(grade_all, name, pairs))
+        rows.append([name, f"{len(pairs) / seconds:,.0f}"])
+    return f"Graders on {len(pairs)} traces", ["grader", "answers a CPU s"], rows
