@@ -11,7 +11,20 @@ import pytest
 
 import evalkit
 
-HEAVY = ("duckdb", "httpx", "jinja2", "jsonschema", "numpy", "pandas", "pyarrow", "pydantic", "rich", "scipy", "sklearn", "yaml")  # fmt: skip
+HEAVY = [
+    "duckdb",
+    "httpx",
+    "jinja2",
+    "jsonschema",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "rich",
+    "scipy",
+    "sklearn",
+    "yaml",
+]
 
 
 def test_every_public_name_can_be_imported_and_is_listed() -> None:

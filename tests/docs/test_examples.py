@@ -50,7 +50,8 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def commands(text: str) -> Iterator[tuple[str, list[str]]]:
     """Each command of a console block with the output that it should have."""
-    command, expected = "", []
+    command = ""
+    expected: list[str] = []
     for line in text.splitlines():
         if line.startswith("$ "):
             if command:

@@ -141,10 +141,12 @@ def test_a_journal_gives_back_what_was_written_for_the_same_masking_only(tmp_pat
 def test_many_threads_of_one_process_write_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     with Journal(path) as journal:
-        threads = [
-            threading.Thread(target=lambda start=start: [journal.append(stored(start + i), "r") for i in range(50)])
-            for start in range(0, 400, 50)
-        ]
+
+        def fifty(start: int) -> None:
+            for number in range(start, start + 50):
+                journal.append(stored(number), "r")
+
+        threads = [threading.Thread(target=fifty, args=(start,)) for start in range(0, 400, 50)]
         for thread in threads:
             thread.start()
         for thread in threads:

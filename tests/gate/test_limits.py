@@ -1,0 +1,210 @@
+"""Limits of the candidate: floors, ceilings, cost against the baseline, and the workflow's own."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evalkit.gate import Limits
+from evalkit.stats import ratio_of_means
+
+from .world import Outcome, Outcomes, World, make_cases, measured, passing, rule
+
+
+def ids(count: int, start: int = 0) -> list[str]:
+    return [f"case-{index:03d}" for index in range(start, start + count)]
+
+
+def spread(world: World, factor: float = 1.0) -> dict[str, list[Outcome]]:
+    """A measurement of each case: 0.01 to 0.6, times a factor."""
+    return {case.id: [factor * (index + 1) / 100] for index, case in enumerate(world.cases)}
+
+
+# ── floors and ceilings ─────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("failing", "floor", "verdict"),
+    [(12, "80%", "PASS"), (13, "80%", "BLOCKED"), (0, 1.0, "PASS"), (1, 1.0, "BLOCKED")],
+)
+def test_a_floor_on_the_share_passed(world: World, failing: int, floor: object, verdict: str) -> None:
+    run = world.run({"answer": passing(world.cases, *ids(failing))})
+    found = world.judge(run, run, rules=[{"id": "floor", "grader": "answer", "min": floor}])
+    assert found.verdict == verdict
+    assert found.exit_code == (1 if verdict == "BLOCKED" else 0)
+    floor_rule = rule(found, "floor")
+    assert (floor_rule.kind, floor_rule.n) == ("floor", 60)
+    assert floor_rule.candidate == pytest.approx(1 - failing / 60)
+    assert floor_rule.baseline == floor_rule.candidate
+
+
+def test_a_ceiling_on_a_percentile_shows_its_interval(world: World) -> None:
+    run = world.run({"latency": spread(world)})
+    verdict = world.judge(run, run, rules=[{"id": "slow", "grader": "latency", "metric": "p95", "max": "560ms"}])
+    found = rule(verdict, "slow")
+    assert (found.status, found.candidate, found.unit, found.kind) == ("block", 0.57, "seconds", "ceiling")
+    assert found.low is not None
+    assert found.low < 0.57
+    assert found.high == math.inf
+    assert "p95 of latency is 570 ms, ceiling 560 ms" in found.sentence
+    assert verdict.verdict == "BLOCKED"
+
+
+@pytest.mark.parametrize(
+    ("metric", "limit", "value"), [("p50", "300ms", 0.30), ("mean", "305ms", 0.305), ("p95", "570ms", 0.57)]
+)
+def test_a_value_at_its_ceiling_is_within(world: World, metric: str, limit: str, value: float) -> None:
+    run = world.run({"latency": spread(world)})
+    rules = [{"id": "limit", "grader": "latency", "metric": metric, "max": limit}]
+    found = rule(world.judge(run, run, rules=rules), "limit")
+    assert found.candidate == pytest.approx(value)
+    if metric != "mean":
+        assert found.status == "pass"
+
+
+def test_a_limit_of_a_slice_sees_that_slice_alone(world: World) -> None:
+    sliced = World(world.root, make_cases(60, slices=lambda i: {"tier": "gold" if i < 10 else "free"}))
+    run = sliced.run({"answer": passing(sliced.cases, *ids(2))})
+    gold = {"id": "gold", "grader": "answer", "slice": "tier=gold", "min": "90%"}
+    free = {**gold, "id": "free", "slice": "tier=free"}
+    verdict = sliced.judge(run, run, rules=[gold, free])
+    assert [(rule(verdict, name).status, rule(verdict, name).n) for name in ("gold", "free")] == [
+        ("block", 10), ("pass", 50),
+    ]  # fmt: skip
+
+
+def test_a_limit_without_a_score_is_no_pass(world: World) -> None:
+    run = world.run({"answer": passing(world.cases), "latency": {case.id: ["n/a"] for case in world.cases}})
+    verdict = world.judge(run, run, rules=[{"grader": "latency", "metric": "p95", "max": "8s"}])
+    assert verdict.verdict == "INCONCLUSIVE"
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a floor counts error rows as failures and says BLOCKED; the margin calls the same an ERROR"
+)
+def test_a_floor_that_errors_alone_break_is_no_statement_about_quality(world: World) -> None:
+    baseline = world.run({"answer": passing(world.cases)})
+    marks = passing(world.cases) | {case: ["error"] for case in ids(20)}
+    candidate = world.run({"answer": marks}, version="2", unfinished=[(case, 0) for case in ids(20)])
+    verdict = world.judge(candidate, baseline, rules=[{"grader": "answer", "min": "80%"}])
+    assert (verdict.verdict, verdict.exit_code) == ("ERROR", 3)
+
+
+# ── short keys and limits of the workflow ───────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("spec", "limits", "ceiling"),
+    [
+        ({"p95": "8s"}, None, 8.0),
+        ({}, Limits(slo_p95_us=3_000_000), 3.0),
+        ({"p95": "8s"}, Limits(slo_p95_us=3_000_000), 3.0),
+        ({"p95": "2s"}, Limits(slo_p95_us=3_000_000), 2.0),
+    ],
+)
+def test_the_stricter_latency_limit_holds(
+    world: World, spec: dict[str, Any], limits: Limits | None, ceiling: float
+) -> None:
+    outcomes = {"latency": measured(world.cases, ceiling - 0.001)}
+    fast = world.run(outcomes)
+    slow = world.run({"latency": measured(world.cases, ceiling + 0.001)}, version="2")
+    assert rule(world.judge(fast, fast, limits=limits, **spec), "p95 latency").limit == ceiling
+    assert world.judge(fast, fast, limits=limits, **spec).exit_code == 0
+    assert world.judge(slow, fast, limits=limits, **spec).verdict == "BLOCKED"
+
+
+def test_limits_of_graders_that_the_workflow_has_not_are_no_rules(world: World) -> None:
+    run = world.run({"answer": passing(world.cases)})
+    verdict = world.judge(run, run, p95="8s", cost="10%", limits=Limits(1_000_000, 100))
+    assert [found.id for found in verdict.rules] == ["answer"]
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="budget.per_trial, `most that one trial may cost`, is judged on the 95th percentile of the cases",
+)
+def test_a_single_trial_over_its_budget_blocks(world: World) -> None:
+    run = world.run({"cost": measured(world.cases, 0.01)})
+    dear = world.run({"cost": measured(world.cases, 0.01) | {"case-000": [5.0]}}, version="2")
+    assert world.judge(run, run, limits=Limits(per_trial_microusd=100_000)).exit_code == 0
+    assert world.judge(dear, run, limits=Limits(per_trial_microusd=100_000)).verdict == "BLOCKED"
+
+
+@pytest.mark.xfail(
+    strict=True, reason="slo.p95, `of a trial`, is judged on the means of each case: slow trials hide behind fast ones"
+)
+def test_p95_is_that_of_the_trials(world: World) -> None:
+    run = world.run({"latency": {case.id: [1.0, 1.0, 20.0] for case in world.cases}})
+    assert world.judge(run, run, limits=Limits(slo_p95_us=8_000_000)).verdict == "BLOCKED"
+
+
+# ── cost against the baseline ───────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("factor", "status", "code"),
+    [(1.0, "pass", 0), (1.05, "pass", 0), (1.1, "pass", 0), (1.2, "block", 1), (0.5, "pass", 0)],
+)
+def test_cost_may_grow_by_so_much(world: World, factor: float, status: str, code: int) -> None:
+    outcomes = {"answer": passing(world.cases), "cost": spread(world)}
+    baseline = world.run(outcomes)
+    candidate = world.run({**outcomes, "cost": spread(world, factor)}, version="2")
+    verdict = world.judge(candidate, baseline, cost="+10.0001%")
+    found = rule(verdict, "cost")
+    assert (found.status, verdict.exit_code, found.kind, found.unit) == (status, code, "increase", "dollars")
+    assert found.delta == pytest.approx(factor)
+    assert found.limit == pytest.approx(1.100001)
+    assert (found.baseline, found.candidate) == pytest.approx((0.305, 0.305 * factor))
+
+
+@pytest.mark.parametrize(("mean", "status"), [(0.95, "inconclusive"), (1.2, "inconclusive"), (2.5, "block")])
+def test_a_noisy_cost_is_judged_by_its_interval(world: World, mean: float, status: str) -> None:
+    generator = np.random.default_rng(8)
+    before = generator.lognormal(-4, 1, 60)
+    now = before * generator.lognormal(0, 1.2, 60)
+    now *= mean * before.mean() / now.mean()
+    baseline = world.run({"cost": dict(zip(ids(60), ([float(v)] for v in before), strict=True))})
+    candidate = world.run({"cost": dict(zip(ids(60), ([float(v)] for v in now), strict=True))}, version="2")
+    found = rule(world.judge(candidate, baseline, cost="+10%"), "cost")
+    assert found.status == status
+    expected = ratio_of_means(before, now, tail_low=0.05, tail_high=0.10)
+    assert (found.delta, found.low, found.high) == pytest.approx(expected)
+
+
+def test_a_cost_that_was_nothing_and_is_something_is_no_pass(world: World) -> None:
+    baseline = world.run({"answer": passing(world.cases), "cost": measured(world.cases, 0.0)})
+    dear = world.run({"answer": passing(world.cases), "cost": measured(world.cases, 0.02)}, version="2")
+    verdict = world.judge(dear, baseline, cost="+10%")
+    assert (verdict.verdict, rule(verdict, "cost").status) == ("INCONCLUSIVE", "inconclusive")
+    assert world.judge(baseline, baseline, cost="+10%").verdict == "PASS"
+
+
+def test_a_candidate_without_a_known_cost_is_no_pass(world: World) -> None:
+    baseline = world.run({"answer": passing(world.cases), "cost": measured(world.cases, 0.01)})
+    unpriced: Outcomes = {"answer": passing(world.cases), "cost": {case.id: ["n/a"] for case in world.cases}}
+    verdict = world.judge(world.run(unpriced, version="2"), baseline, cost="+10%")
+    assert (verdict.verdict, rule(verdict, "cost").sentence) == ("INCONCLUSIVE", "No case has a cost on both sides.")
+
+
+def test_one_case_of_another_cost_proves_nothing(world: World) -> None:
+    baseline = world.run({"cost": {"case-000": [0.01]}})
+    candidate = world.run({"cost": {"case-000": [0.05]}}, version="2")
+    assert rule(world.judge(candidate, baseline, cost="+10%"), "cost").status == "inconclusive"
+
+
+# ── the sentence of a pass ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="without a quality grader a touched run is called `Proven unchanged`: only margins are looked at",
+)
+def test_a_touched_run_without_quality_graders_is_not_called_unchanged(world: World) -> None:
+    baseline = world.run({"latency": measured(world.cases, 0.5)})
+    candidate = world.run({"latency": measured(world.cases, 6.0)}, version="2")
+    verdict = world.judge(candidate, baseline, p95="8s")
+    assert verdict.verdict == "PASS"
+    assert "unchanged" not in verdict.sentence
