@@ -165,10 +165,11 @@ def _summary(project: Project, candidate: Candidate) -> PlanSummary:
 
         changes = component_changes(baseline.run.configuration, candidate.workflow.configuration)
         changed = tuple(f"{change.kind} {change.name}" for change in changes)
-        known = set(baseline.trials().column("trial_key").to_pylist())
-        keys = {(item.case.id, item.key) for item in plan.to_make}
-        keys |= {(stored.trace.case_id, stored.key) for stored in plan.reused}
-        touched = len({case_id for case_id, key in keys if key not in known})
+        rows = baseline.trials().select(["trial_key", "source_run"]).to_pylist()
+        known = {(row["trial_key"], row["source_run"]) for row in rows}
+        anew = {item.case.id for item in plan.to_make}
+        other = {stored.trace.case_id for stored in plan.reused if (stored.key, stored.source_run) not in known}
+        touched = len(anew | other)
     return PlanSummary(
         workflow=candidate.workflow.name,
         golden_set=f"{candidate.golden.name}@{candidate.golden.version}",

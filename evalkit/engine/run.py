@@ -184,7 +184,7 @@ def regrade(folder: RunFolder, cases: Sequence[Case], grading: Grading) -> list[
         if case is None:
             raise EvalkitError(f"run {folder.run.run_id} holds a trace of case `{trace.case_id}`, whose case is gone")
         scores += grading.grade(case, trace)
-    folder.add_scores(grading.fingerprint, scores)
+    folder.add_scores(grading.fingerprint, grading.refs, scores)
     return scores
 
 

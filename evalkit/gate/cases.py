@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evalkit.gate.rules import Evidence
+from evalkit.gate.evidence import Evidence
 from evalkit.gate.verdict import CaseChange, CaseResult, CaseStatus, GraderResult
 from evalkit.records import Score, Severity, Trace
 from evalkit.store.runs import RunFolder
@@ -29,10 +29,13 @@ class CaseTable:
 
 @dataclass
 class _Rates:
-    """Pass rates of a case by quality grader, before and now, and whether a trial or grader failed."""
+    """Pass rates of a case by quality grader, before and now; what else is known of it."""
 
     before: dict[str, float]
     now: dict[str, float]
+    known_before: bool = False
+    """Some grader, if only one that measures, has a score of the baseline."""
+    known_now: bool = False
     error: bool = False
 
 
@@ -57,26 +60,26 @@ def case_results(candidate: RunFolder, baseline: RunFolder, evidence: Evidence) 
 
 def _rates(evidence: Evidence) -> dict[str, _Rates]:
     rates: dict[str, _Rates] = {}
-    quality = {ref.name for ref in evidence.graders if ref.quality}
     for name, pairs in evidence.pairs.items():
         for index, case_id in enumerate(pairs.case_ids):
             item = rates.setdefault(case_id, _Rates({}, {}))
             item.error = item.error or bool(pairs.errors[index])
-            if name not in quality:
-                continue
-            if not np.isnan(pairs.baseline_rate[index]):
-                item.before[name] = float(pairs.baseline_rate[index])
-            if not np.isnan(pairs.candidate_rate[index]):
-                item.now[name] = float(pairs.candidate_rate[index])
+            before, now = pairs.baseline_rate[index], pairs.candidate_rate[index]
+            item.known_before |= not (np.isnan(before) and np.isnan(pairs.baseline_value[index]))
+            item.known_now |= not (np.isnan(now) and np.isnan(pairs.candidate_value[index]))
+            if name in evidence.quality and not np.isnan(before):
+                item.before[name] = float(before)
+            if name in evidence.quality and not np.isnan(now):
+                item.now[name] = float(now)
     return rates
 
 
 def _status(rates: _Rates, known: bool) -> CaseStatus:
     if rates.error:
         return "error"
-    if not rates.before:
+    if not rates.known_before:
         return "new"
-    if not rates.now or not known:
+    if not rates.known_now or not known:
         return "removed"
     changes = [rates.now[name] - rates.before[name] for name in rates.now if name in rates.before]
     if any(change < 0 for change in changes):

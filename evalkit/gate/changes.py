@@ -37,9 +37,16 @@ def component_changes(before: Configuration, after: Configuration) -> tuple[Comp
     return tuple(changed)
 
 
+def _lines(component: Component | None) -> list[str]:
+    """Lines with carriage returns made visible, so that a change of them shows."""
+    lines = component.content.replace("\r", "␍").split("\n") if component else []
+    return lines[:-1] if lines[-1:] == [""] else lines
+
+
 def _diff(left: Component | None, right: Component | None) -> str:
-    before = left.content.splitlines() if left else []
-    after = right.content.splitlines() if right else []
+    before, after = _lines(left), _lines(right)
+    if before == after:
+        return "(only the end of the last line differs)"
     if max(len(before), len(after)) > _MAX_INPUT:
         return f"(too long to show: {len(before):,} lines before, {len(after):,} now)"
     lines = list(difflib.unified_diff(before, after, "before", "now", n=2, lineterm=""))[2:]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from evalkit import codec
 from evalkit.engine.run import regrade
-from evalkit.errors import NotComparableError, UsageError
+from evalkit.errors import NotComparableError, StoreError, UsageError
 from evalkit.gate.judging import Limits, judge
 from evalkit.gate.verdict import RuleResult, Verdict
 from evalkit.gate.words import count_of, points
@@ -42,7 +42,16 @@ def find_baseline(project: Project, workflow: str, name: str, not_run: str = "")
             return None
         return folder if folder.run.workflow == workflow and folder.run.run_id != not_run else None
     history = [entry for entry in known.history if entry.run_id != not_run]
-    return runs.get(history[-1].run_id) if history else None
+    if not history:
+        return None
+    try:
+        return runs.get(history[-1].run_id)
+    except UsageError:
+        raise StoreError(
+            f"baseline `{name}` of {workflow} stands on run {history[-1].run_id}, which is not in the store",
+            file=project.store,
+            fix=f"accept another run: evalkit baseline set {name} RUN, or bring the run's folder back",
+        ) from None
 
 
 def judge_stored_run(

@@ -2,55 +2,77 @@
 
 from __future__ import annotations
 
+from evalkit.gate.evidence import Evidence
 from evalkit.workflow.gates import GateRule
 
-__all__ = ["critical_sql", "limit_sql", "pair_sql"]
+__all__ = ["critical_sql", "limit_sql", "pair_sql", "ratio_sql"]
+
+_OF_TRIALS = {"p50": "quantile_disc(value, 0.5)", "p95": "quantile_disc(value, 0.95)", "max": "max(value)"}
 
 
-def pair_sql(rule: GateRule, baseline_run: str, candidate_run: str, grading: str) -> str:
+def pair_sql(rule: GateRule, evidence: Evidence) -> str:
     """Size, means and difference of the paired cases of a rule."""
     column = "rate" if rule.metric == "pass_rate" else "value"
+    return _paired(rule, evidence, column, f"avg(c.{column} - b.{column})", ["  AND b.errors = 0"])
+
+
+def ratio_sql(rule: GateRule, evidence: Evidence) -> str:
+    """Size, means and their ratio of the paired cases of a rule."""
+    return _paired(rule, evidence, "value", "avg(c.value) / avg(b.value)", [])
+
+
+def _paired(rule: GateRule, evidence: Evidence, column: str, delta: str, further: list[str]) -> str:
     lines = [
         f"SELECT count(*) AS n, avg(b.{column}) AS baseline, avg(c.{column}) AS candidate,",
-        f"       avg(c.{column} - b.{column}) AS delta",
+        f"       {delta} AS delta",
         "FROM case_scores AS b JOIN case_scores AS c USING (grading, grader, case_id)",
-        f"WHERE b.run_id = '{baseline_run}' AND c.run_id = '{candidate_run}'",
+        f"WHERE b.run_id = '{evidence.baseline_run}' AND c.run_id = '{evidence.candidate_run}'",
         f"  AND b.{column} IS NOT NULL AND c.{column} IS NOT NULL",
-        *_where(rule, grading),
+        *further,
+        *_where(rule, evidence),
     ]
+    if evidence.common is not None:
+        lines += [
+            "  AND case_id IN (SELECT case_id FROM trials AS t JOIN trials AS u USING (case_id, case_digest)",
+            f"                  WHERE t.run_id = '{evidence.baseline_run}' AND u.run_id = '{evidence.candidate_run}')",
+        ]
     return "\n".join(lines) + ";"
 
 
-def limit_sql(rule: GateRule, candidate_run: str, grading: str) -> str:
-    """Size and value of the candidate for a floor or ceiling."""
+def limit_sql(rule: GateRule, evidence: Evidence) -> str:
+    """Size and value of the candidate for a floor or ceiling: of trials for percentiles and maxima, else of cases."""
     column = "rate" if rule.metric == "pass_rate" else "value"
-    measures = {"p50": f"quantile_disc({column}, 0.5)", "p95": f"quantile_disc({column}, 0.95)"}
+    measure = _OF_TRIALS.get(rule.metric)
     lines = [
-        f"SELECT count({column}) AS n, {measures.get(rule.metric, f'avg({column})')} AS candidate",
-        "FROM case_scores",
-        f"WHERE run_id = '{candidate_run}'",
-        *_where(rule, grading),
+        f"SELECT count({column}) AS n, {measure or f'avg({column})'} AS candidate",
+        "FROM scores" if measure else "FROM case_scores",
+        f"WHERE run_id = '{evidence.candidate_run}'" + (" AND status = 'ok'" if measure else ""),
+        *_where(rule, evidence),
     ]
     return "\n".join(lines) + ";"
 
 
-def critical_sql(candidate_run: str, grading: str) -> str:
+def critical_sql(evidence: Evidence) -> str:
     """Critical cases that fail a quality grader."""
     lines = [
         "SELECT DISTINCT s.case_id",
-        "FROM scores AS s JOIN cases AS k USING (case_id) JOIN runs AS r USING (run_id)",
-        f"WHERE s.run_id = '{candidate_run}' AND s.grading = '{grading[:12]}' AND k.golden_digest = r.golden_digest",
-        "  AND k.critical AND s.quality AND (s.status = 'error' OR NOT s.passed)",
+        "FROM scores AS s JOIN cases AS k USING (case_id)",
+        f"WHERE s.run_id = '{evidence.candidate_run}' AND s.grading = '{evidence.grading[:12]}'",
+        f"  AND k.golden_digest = '{evidence.golden_digest}'",
+        "  AND k.critical AND s.quality AND s.status = 'ok' AND NOT s.passed",
     ]
     return "\n".join(lines) + ";"
 
 
-def _where(rule: GateRule, grading: str) -> list[str]:
-    lines = [f"  AND grading = '{grading[:12]}' AND grader = '{_quote(rule.grader)}'"]
+def _where(rule: GateRule, evidence: Evidence) -> list[str]:
+    lines = [f"  AND grading = '{evidence.grading[:12]}' AND grader = '{_quote(rule.grader)}'"]
     if rule.slice:
         key, _, value = rule.slice.partition("=")
-        lines.append("  AND case_id IN (SELECT case_id FROM case_slices")
-        lines.append(f"                  WHERE key = '{_quote(key)}' AND value = '{_quote(value)}')")
+        lines += [
+            "  AND case_id IN (SELECT case_id FROM case_slices",
+            f"                  WHERE key = '{_quote(key)}' AND value = '{_quote(value)}'",
+            f"                    AND golden_digest = '{evidence.golden_digest}')",
+        ]
     return lines
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Literal
 
-__all__ = ["amount", "change", "count_of", "interval", "points", "share"]
+__all__ = ["UNITS", "amount", "change", "count_of", "grader_in_slice", "interval", "points", "share"]
+
+UNITS: Mapping[str, Literal["share", "seconds", "dollars"]] = {"latency": "seconds", "cost": "dollars"}
+"""Units of graders that do not measure shares."""
 
 
 def share(value: float | None) -> str:
@@ -14,16 +19,17 @@ def share(value: float | None) -> str:
 
 def points(value: float, *, sign: bool = True) -> str:
     """A difference of shares in points: ``−6.1`` or ``+0.4``."""
-    text = f"{abs(value) * 100:.1f}"
+    text = "∞" if math.isinf(value) else f"{abs(value) * 100:.1f}"
     if not sign:
         return text
     return f"±{text}" if text == "0.0" else f"{'−' if value < 0 else '+'}{text}"
 
 
 def interval(low: float | None, high: float | None, unit: str = "share") -> str:
-    """An interval: ``[−9.0, −3.1]`` points, or amounts of the unit."""
-    if low is None or high is None:
+    """An interval: ``[−9.0, −3.1]`` points, or amounts of the unit. An end that is None is open."""
+    if low is None and high is None:
         return ""
+    low, high = -math.inf if low is None else low, math.inf if high is None else high
     if unit == "share":
         return f"[{points(low)}, {points(high)}]"
     if unit == "ratio":
@@ -36,7 +42,7 @@ def change(ratio: float | None) -> str:
     if ratio is None:
         return "–"
     if math.isinf(ratio):
-        return "∞"
+        return "∞" if ratio > 0 else "−∞"
     text = f"{abs(ratio - 1) * 100:.1f}%"
     return f"±{text}" if text == "0.0%" else f"{'−' if ratio < 1 else '+'}{text}"
 
@@ -56,6 +62,11 @@ def amount(value: float | None, unit: str) -> str:
     if unit == "ratio":
         return change(value)
     return f"{value:g}"
+
+
+def grader_in_slice(grader: str, slice_name: str) -> str:
+    """``refusal``, or ``refusal in locale=de-DE``."""
+    return f"{grader} in {slice_name}" if slice_name else grader
 
 
 def count_of(number: int, noun: str, plural: str | None = None) -> str:

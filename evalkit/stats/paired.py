@@ -20,6 +20,8 @@ __all__ = ["Paired", "holm", "paired_difference", "ratio_of_means", "sign_flip_t
 Floats = NDArray[np.float64]
 _EXACT_STEPS = 10_000_000
 _DRAWS = 9_999
+_NO_DIFFERENCE = 1e-9
+"""Sums of scores in [0, 1] that differ by less are equal but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +118,13 @@ def sign_flip_test(sums: Floats, *, seed: int = 0) -> tuple[float, float, str]:
     Returns:
         P for a drop, P for a gain, and the name of the method.
     """
-    values = np.abs(sums[np.abs(sums) > 1e-12])
+    values = np.abs(sums[np.abs(sums) > _NO_DIFFERENCE])
     if len(values) == 0:
         return 1.0, 1.0, "no difference"
     observed = float(sums.sum())
-    units = _whole_units(values)
+    parts = _common_parts(values)
+    units = np.round(values * parts).astype(np.int64) if parts else None
     if units is not None and int(units.sum()) * len(units) <= _EXACT_STEPS:
-        unit = float(values[0] / units[0])
         distribution = np.zeros(2 * int(units.sum()) + 1)
         middle = int(units.sum())
         distribution[middle] = 1.0
@@ -131,7 +133,7 @@ def sign_flip_test(sums: Floats, *, seed: int = 0) -> tuple[float, float, str]:
             moved[step:] += 0.5 * distribution[: len(distribution) - step]
             moved[: len(distribution) - step] += 0.5 * distribution[step:]
             distribution = moved
-        place = middle + round(observed / unit)
+        place = middle + round(observed * parts)
         return (
             float(min(1.0, distribution[: place + 1].sum())),
             float(min(1.0, distribution[place:].sum())),
@@ -148,13 +150,18 @@ def sign_flip_test(sums: Floats, *, seed: int = 0) -> tuple[float, float, str]:
     return worse / (_DRAWS + 1), better / (_DRAWS + 1), "drawn sign-flip test"
 
 
-def _whole_units(values: Floats) -> NDArray[np.int64] | None:
-    """The values as multiples of a common unit, where they are (scores of one to twelve trials a case)."""
+def _common_parts(values: Floats) -> int:
+    """Into how many parts one must be cut for all values to be whole numbers of them (the trials of a case).
+
+    Nought where one to twelve are not enough, or the values too large to count in parts.
+    """
+    if values.max() > _EXACT_STEPS:
+        return 0
     for parts in range(1, 13):
         scaled = values * parts
-        if np.all(np.abs(scaled - np.round(scaled)) < 1e-9):
-            return np.round(scaled).astype(np.int64)
-    return None
+        if np.all(np.abs(scaled - np.round(scaled)) < _NO_DIFFERENCE):
+            return parts
+    return 0
 
 
 @dataclass(frozen=True)
@@ -174,13 +181,16 @@ class _Clusters:
 
     @property
     def design_effect(self) -> float:
-        """How much more the mean varies than that of independent cases; at least one."""
+        """How much more the mean varies than that of independent cases; at least one.
+
+        Where nothing varies the data do not say: then each cluster counts as one case.
+        """
         if len(self.sums) == len(self.differences):
             return 1.0
-        if len(self.sums) < 2:
-            return float(len(self.differences))
         independent = float(((self.differences - self.differences.mean()) ** 2).sum())
-        return max(1.0, self.square / independent) if independent > 1e-12 else 1.0
+        if len(self.sums) < 2 or independent < 1e-12:
+            return len(self.differences) / len(self.sums)
+        return max(1.0, self.square / independent)
 
 
 def _binary_interval(clusters: _Clusters, tail_low: float, tail_high: float) -> tuple[float, float]:

@@ -219,7 +219,7 @@ class Catalogue:
             for grading in folder.gradings():
                 if (folder.path.name, grading) in known:
                     continue
-                measures = [ref.name for ref in folder.run.graders if not ref.quality]
+                measures = [ref.name for ref in folder.graders(grading) if not ref.quality]
                 connection.execute(
                     "INSERT INTO scores BY NAME SELECT *, ? AS grading, grader NOT IN (SELECT unnest(?)) AS quality "
                     "FROM read_parquet(?)",

@@ -30,8 +30,16 @@ import pyarrow.parquet as pq
 from evalkit import codec
 from evalkit.atomic import atomic_path, make_folder, sync_folder, write_bytes
 from evalkit.errors import StorageError, StoreError, UsageError
-from evalkit.records import Run, Score, Trace
-from evalkit.store.schema import StoredTrial, scores_table, table_scores, traces_table, trials_table
+from evalkit.records import GraderRef, Run, Score, Trace
+from evalkit.store.schema import (
+    StoredTrial,
+    scores_table,
+    table_graders,
+    table_scores,
+    traces_table,
+    trials_table,
+)
+from evalkit.store.segments import read_segment, read_segment_schema
 
 __all__ = ["RunFolder", "Runs", "new_run_id"]
 
@@ -70,7 +78,12 @@ class RunFolder:
 
     def trials(self) -> pa.Table:
         """One row a trial."""
-        return _read(self.path / "trials.parquet")
+        return read_segment(self.trials_path)
+
+    @property
+    def trials_path(self) -> Path:
+        """The segment with one row a trial."""
+        return self.path / "trials.parquet"
 
     def scores_path(self, grading: str) -> Path:
         """The scores segment of a set of graders."""
@@ -82,11 +95,19 @@ class RunFolder:
         Raises:
             StoreError: when the run was not graded with them.
         """
-        return table_scores(_read(self.scores_path(grading or self.run.grading)))
+        return table_scores(read_segment(self.scores_path(grading or self.run.grading)))
+
+    def graders(self, grading: str) -> tuple[GraderRef, ...]:
+        """The graders of a scores segment, by the first digits of their fingerprint together or all of it.
+
+        Raises:
+            StoreError: when the run was not graded with them.
+        """
+        return table_graders(read_segment_schema(self.scores_path(grading)))
 
     def traces(self, case_ids: Sequence[str] | None = None) -> Iterator[Trace]:
         """Traces in canonical order, of some cases or of all."""
-        table = _read(self.path / "traces.parquet")
+        table = read_segment(self.path / "traces.parquet")
         if case_ids is not None:
             table = table.filter(pc.is_in(table.column("case_id"), pa.array(list(case_ids), pa.string())))
         for text in table.column("trace_json").to_pylist():
@@ -100,21 +121,12 @@ class RunFolder:
             for trace, row in zip(self.traces(), rows, strict=True)
         ]
 
-    def add_scores(self, grading: str, scores: Iterable[Score]) -> Path:
+    def add_scores(self, grading: str, graders: Sequence[GraderRef], scores: Iterable[Score]) -> Path:
         """Add a scores segment for another set of graders; the run itself does not change."""
         path = self.scores_path(grading)
         with atomic_path(path) as partial:
-            pq.write_table(scores_table(self.run.run_id, scores), partial, compression="zstd")
+            pq.write_table(scores_table(self.run.run_id, graders, scores), partial, compression="zstd")
         return path
-
-
-def _read(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path)
-    except FileNotFoundError:
-        raise StoreError("no such segment", file=path, fix="re-grade the run: evalkit regrade RUN") from None
-    except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"not a readable segment: {str(error).splitlines()[0]}", file=path) from None
 
 
 class Runs:
@@ -175,7 +187,7 @@ class Runs:
             pq.write_table(trials_table(run.run_id, ordered), making / "trials.parquet", compression="zstd")
             pq.write_table(traces_table(run.run_id, ordered), making / "traces.parquet", compression="zstd")
             scores_file = making / f"scores-{run.grading[:12]}.parquet"
-            pq.write_table(scores_table(run.run_id, scores), scores_file, compression="zstd")
+            pq.write_table(scores_table(run.run_id, run.graders, scores), scores_file, compression="zstd")
             (making / "run.json").write_bytes(codec.encode(run))
             for file in making.iterdir():
                 with open(file, "rb+") as handle:

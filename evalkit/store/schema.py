@@ -8,14 +8,14 @@ order: case, grader, trial.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from evalkit import codec
 from evalkit.fingerprint import canonical_json
-from evalkit.records import Score, Trace
+from evalkit.records import GraderRef, Score, Trace
 
 __all__ = [
     "SCORE_SCHEMA",
@@ -23,6 +23,7 @@ __all__ = [
     "TRIAL_SCHEMA",
     "StoredTrial",
     "scores_table",
+    "table_graders",
     "table_scores",
     "traces_table",
     "trials_table",
@@ -77,6 +78,9 @@ SCORE_SCHEMA = pa.schema(
         ("evidence_json", pa.string()),
     ]
 )
+
+
+_GRADERS = b"evalkit.graders"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +145,8 @@ def traces_table(run_id: str, trials: Iterable[StoredTrial]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=TRACE_SCHEMA)
 
 
-def scores_table(run_id: str, scores: Iterable[Score]) -> pa.Table:
-    """One row a score, in canonical order."""
+def scores_table(run_id: str, graders: Sequence[GraderRef], scores: Iterable[Score]) -> pa.Table:
+    """One row a score, in canonical order; the graders are in the metadata of the schema."""
     ordered = sorted(scores, key=lambda score: (score.case_id, score.grader, score.trial))
     rows = [
         {
@@ -161,7 +165,14 @@ def scores_table(run_id: str, scores: Iterable[Score]) -> pa.Table:
         }
         for score in ordered
     ]
-    return pa.Table.from_pylist(rows, schema=SCORE_SCHEMA)
+    metadata = {_GRADERS: canonical_json(codec.plain(tuple(graders)))}
+    return pa.Table.from_pylist(rows, schema=SCORE_SCHEMA.with_metadata(metadata))
+
+
+def table_graders(schema: pa.Schema) -> tuple[GraderRef, ...]:
+    """The graders of a scores segment, from the metadata of its schema; none where they are not stated."""
+    content = (schema.metadata or {}).get(_GRADERS)
+    return codec.decode(tuple[GraderRef, ...], content) if content else ()
 
 
 def table_scores(table: pa.Table) -> list[Score]:

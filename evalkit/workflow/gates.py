@@ -17,15 +17,16 @@ class GateRule(FileModel):
 
     id: str = Field(default="", description="Name of the rule in reports; default is made from its parts.")
     grader: str = Field(description="Name of the grader whose scores are judged.")
-    metric: Literal["pass_rate", "mean", "p50", "p95"] = Field(
-        default="pass_rate", description="What of its scores: share passed, mean or percentile of the value."
+    metric: Literal["pass_rate", "mean", "p50", "p95", "max"] = Field(
+        default="pass_rate",
+        description="What of its scores: share passed, mean of the cases, percentile or largest value of the trials.",
     )
     slice: str | None = Field(default=None, description="Only cases of a slice, as `key=value`.")
     max_drop: Fraction | None = Field(
-        default=None, description="No worse than the baseline by this margin, with evidence (`5pt`)."
+        default=None, ge=0, description="No worse than the baseline by this margin, with evidence (`5pt`)."
     )
     max_increase: Fraction | None = Field(
-        default=None, description="No more than the baseline by this ratio, with evidence (`10%`)."
+        default=None, ge=0, description="No more than the baseline by this ratio, with evidence (`10%`)."
     )
     min: Limit | None = Field(default=None, description="Floor of the candidate, whatever the baseline (`80%`).")
     max: Limit | None = Field(default=None, description="Ceiling of the candidate (`0.2`, `8s`, `$0.05`).")
@@ -36,7 +37,7 @@ class GateRule(FileModel):
         if sum(limit is not None for limit in limits) != 1:
             raise ValueError("give exactly one of max_drop, max_increase, min and max")
         if self.max_drop is not None and self.metric not in ("pass_rate", "mean"):
-            raise ValueError("max_drop works on pass_rate and mean; for percentiles give max")
+            raise ValueError("max_drop works on pass_rate and mean; for p50, p95 and max give `max`")
         if self.max_increase is not None and self.metric != "mean":
             raise ValueError("max_increase works on `metric: mean`")
         if self.slice is not None and "=" not in self.slice:
@@ -57,15 +58,17 @@ class GateSpec(FileModel):
     """When may this merge? The short keys make the usual rules; `rules` adds to them."""
 
     margin: Fraction = Field(
-        default=0.05, description="Every quality grader may be worse than the baseline by at most this (`5pt`)."
+        default=0.05, ge=0, description="Every quality grader may be worse than the baseline by at most this (`5pt`)."
     )
     alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Most false alarms: blocking an unchanged candidate.")
     beta: float = Field(default=0.10, gt=0, lt=0.5, description="Most misses: passing a candidate worse by the margin.")
     critical: int | None = Field(
         default=0, ge=0, description="Most failed critical cases; `null` switches the rule off."
     )
-    cost: Fraction | None = Field(default=None, description="Mean cost of a trial may grow by at most this (`+10%`).")
-    p95: Duration | None = Field(default=None, description="Ceiling for the 95th percentile of latency (`8s`).")
+    cost: Fraction | None = Field(
+        default=None, ge=0, description="Mean cost of a trial may grow by at most this (`+10%`)."
+    )
+    p95: Duration | None = Field(default=None, ge=0, description="Ceiling for the 95th percentile of latency (`8s`).")
     min_cases: int = Field(default=20, ge=1, description="Fewer paired cases than this are never a PASS.")
     min_slice: int = Field(default=10, ge=1, description="Smaller slices are shown, not judged.")
     on_golden_change: Literal["not_comparable", "common_cases"] = Field(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from evalkit.gate import CaseResult, Verdict
 from evalkit.records import RouteStep, Score, ToolEvent, Trace
 from evalkit.store import RunFolder, Runs
@@ -59,9 +57,6 @@ def test_measurements_alone_do_not_change_a_status(world: World) -> None:
     assert world.judge(candidate, baseline).counts.unchanged == 60
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a case that only measuring graders apply to is called new though both sides have it"
-)
 def test_a_case_without_a_quality_grade_is_not_new(world: World) -> None:
     marks = passing(world.cases) | {"case-000": ["n/a"]}
     outcomes = {"answer": marks, "cost": measured(world.cases, 0.01)}

@@ -74,9 +74,6 @@ def test_a_huge_component_is_not_compared_line_by_line() -> None:
     assert change.diff == "(too long to show: 5,000 lines before, 5,000 now)"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="line ends are dropped before comparing: a change of them alone shows an empty diff"
-)
 @pytest.mark.parametrize(("before", "now"), [("a\nb\n", "a\r\nb\r\n"), ("a\nb", "a\nb\n"), ("a\nb\n", "a\x0cb\n")])
 def test_a_change_of_line_ends_is_seen(before: str, now: str) -> None:
     (change,) = component_changes(whole(part("prompt", "p", before)), whole(part("prompt", "p", now)))

@@ -84,7 +84,7 @@ rules:
         ("rules: [{grader: answer}]", "rules[0]", None, "exactly one of"),
         ("rules: [{grader: answer, min: 1, max: 2}]", "rules[0]", None, "exactly one of"),
         ("rules: [{min: 1}]", "rules[0].grader", None, "missing"),
-        ("rules: [{grader: latency, metric: p95, max_drop: 5pt}]", "rules[0]", None, "for percentiles give max"),
+        ("rules: [{grader: latency, metric: p95, max_drop: 5pt}]", "rules[0]", None, "for p50, p95 and max give `max`"),
         ("rules: [{grader: cost, max_increase: 5%}]", "rules[0]", None, "metric: mean"),
         ("rules: [{grader: answer, slice: team, min: 1}]", "rules[0]", None, "key=value"),
         ("rules: [{grader: answer, min: 8 apples}]", "rules[0].min", "8 apples", "80%, 8s or $0.05"),
@@ -104,19 +104,16 @@ def test_a_mistake_names_file_line_key_value_and_the_fix(
 
 @pytest.mark.parametrize("limit", ["min", "max"])
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.xfail(strict=True, reason="a limit that is not a finite number is taken, and then breaks the judging")
 def test_a_limit_is_a_finite_number(limit: str, number: float) -> None:
     with pytest.raises(ValidationError):
         GateRule.model_validate({"grader": "answer", limit: number})
 
 
-@pytest.mark.xfail(strict=True, reason="a margin of .nan is taken and every comparison with it is false")
 def test_a_margin_is_a_number() -> None:
     with pytest.raises(ValidationError):
         GateSpec.model_validate({"margin": float("nan")})
 
 
-@pytest.mark.xfail(strict=True, reason="negative margins are taken, and the sentence calls -5pt a drop of 5.0 points")
 @pytest.mark.parametrize("spec", [{"margin": "-5pt"}, {"p95": "-8s"}])
 def test_margins_and_durations_are_not_negative(spec: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
@@ -147,7 +144,7 @@ def test_short_keys_are_written_out_before_the_further_rules() -> None:
         ("refusal", "pass_rate", 0.03, None, None),
         ("p95 latency", "p95", None, None, 4.0),
         ("cost", "mean", None, 0.10, None),
-        ("cost of a trial", "p95", None, None, 0.05),
+        ("cost of a trial", "max", None, None, 0.05),
     ]
     assert rules[-1] == spec.rules[0]
 

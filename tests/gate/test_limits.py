@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ def test_a_ceiling_on_a_percentile_shows_its_interval(world: World) -> None:
     assert (found.status, found.candidate, found.unit, found.kind) == ("block", 0.57, "seconds", "ceiling")
     assert found.low is not None
     assert found.low < 0.57
-    assert found.high == math.inf
+    assert found.high is None, "the sample is too small for an upper end"
     assert "p95 of latency is 570 ms, ceiling 560 ms" in found.sentence
     assert verdict.verdict == "BLOCKED"
 
@@ -82,9 +81,6 @@ def test_a_limit_without_a_score_is_no_pass(world: World) -> None:
     assert verdict.verdict == "INCONCLUSIVE"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a floor counts error rows as failures and says BLOCKED; the margin calls the same an ERROR"
-)
 def test_a_floor_that_errors_alone_break_is_no_statement_about_quality(world: World) -> None:
     baseline = world.run({"answer": passing(world.cases)})
     marks = passing(world.cases) | {case: ["error"] for case in ids(20)}
@@ -122,10 +118,6 @@ def test_limits_of_graders_that_the_workflow_has_not_are_no_rules(world: World) 
     assert [found.id for found in verdict.rules] == ["answer"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="budget.per_trial, `most that one trial may cost`, is judged on the 95th percentile of the cases",
-)
 def test_a_single_trial_over_its_budget_blocks(world: World) -> None:
     run = world.run({"cost": measured(world.cases, 0.01)})
     dear = world.run({"cost": measured(world.cases, 0.01) | {"case-000": [5.0]}}, version="2")
@@ -133,9 +125,6 @@ def test_a_single_trial_over_its_budget_blocks(world: World) -> None:
     assert world.judge(dear, run, limits=Limits(per_trial_microusd=100_000)).verdict == "BLOCKED"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="slo.p95, `of a trial`, is judged on the means of each case: slow trials hide behind fast ones"
-)
 def test_p95_is_that_of_the_trials(world: World) -> None:
     run = world.run({"latency": {case.id: [1.0, 1.0, 20.0] for case in world.cases}})
     assert world.judge(run, run, limits=Limits(slo_p95_us=8_000_000)).verdict == "BLOCKED"
@@ -198,10 +187,6 @@ def test_one_case_of_another_cost_proves_nothing(world: World) -> None:
 # ── the sentence of a pass ──────────────────────────────────────────────────────────────
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="without a quality grader a touched run is called `Proven unchanged`: only margins are looked at",
-)
 def test_a_touched_run_without_quality_graders_is_not_called_unchanged(world: World) -> None:
     baseline = world.run({"latency": measured(world.cases, 0.5)})
     candidate = world.run({"latency": measured(world.cases, 6.0)}, version="2")

@@ -19,8 +19,8 @@ def ids(count: int, start: int = 0) -> list[str]:
 
 
 def test_pass_where_nothing_that_a_case_depends_on_differs(world: World) -> None:
-    baseline = world.run({"answer": passing(world.cases, "case-007")})
-    verdict = world.judge(world.run({"answer": passing(world.cases, "case-007")}), baseline)
+    baseline = world.run({"answer": passing(world.cases, "case-007")}, touched=())
+    verdict = world.judge(world.run({"answer": passing(world.cases, "case-007")}, touched=()), baseline)
     assert (verdict.verdict, verdict.exit_code) == ("PASS", 0)
     assert verdict.sentence.startswith("Proven unchanged")
     answer = rule(verdict, "answer")

@@ -45,8 +45,9 @@ def test_points_of_a_margin_have_no_sign() -> None:
         (-0.0904, -0.0306, "share", "[−9.0, −3.1]"),
         (0.97, 1.2, "ratio", "[−3.0%, +20.0%]"),
         (0.25, 3.789, "seconds", "[250 ms, 3.79 s]"),
-        (None, 1.0, "share", ""),
-        (1.0, None, "share", ""),
+        (None, 0.5, "share", "[−∞, +50.0]"),
+        (1.0, None, "seconds", "[1.00 s, ∞]"),
+        (None, None, "share", ""),
         (0.5, math.inf, "seconds", "[500 ms, ∞]"),
     ],
 )

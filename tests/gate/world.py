@@ -91,9 +91,10 @@ class World:
         touched: Iterable[str] | None = None,
         unfinished: Iterable[tuple[str, int]] = (),
         cases: Sequence[Case] | None = None,
+        lost: Iterable[tuple[str, str]] = (),
         **changes: Any,
     ) -> RunFolder:
-        """Store a run.
+        """Store a run. A grader that says nothing about a trial does not apply to it.
 
         Args:
             outcomes: What each grader says of each case's trials.
@@ -101,6 +102,7 @@ class World:
             touched: Cases that the version concerns; default all.
             unfinished: Case and number of trials that failed.
             cases: The golden set where it is another one.
+            lost: Grader and case whose scores are not in the segment.
             changes: Fields of the run's record.
         """
         golden = from_cases("support", "1.0.0" if cases is None else "1.1.0", self.cases if cases is None else cases)
@@ -120,15 +122,17 @@ class World:
                 _trace(case_id, trial, version, (case_id, trial) in failed),
                 golden.digests.get(case_id, ""),
                 f"{version if case_id in concerned else 'any'}-{case_id}-{trial}",
-                run_id,
+                run_id if case_id in concerned else "an earlier run",
             )
             for case_id, trial in sorted(places)
         ]
+        gone = set(lost)
         scores = [
-            _score(ref, case_id, trial, mark)
+            _score(ref, case_id, trial, marks[trial] if trial < len(marks) else "n/a")
             for ref in refs
-            for case_id, marks in outcomes[ref.name].items()
-            for trial, mark in enumerate(marks)
+            for case_id, trial in sorted(places)
+            for marks in [outcomes[ref.name].get(case_id, ())]
+            if (ref.name, case_id) not in gone
         ]
         record = Run(
             run_id=run_id,

@@ -110,10 +110,6 @@ def test_clustered_interval_misses_as_often_as_it_says(clusters: int, size: int,
     assert missed_high / 500 <= 0.05 + 0.03
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="where no cluster moved the design effect is taken as 1: 20 clusters of 10 count as 200 cases (miss 37%)",
-)
 @pytest.mark.parametrize(("clusters", "size", "broke"), [(20, 10, 0.05), (30, 10, 0.02)])
 def test_clusters_that_seldom_break_are_not_counted_as_many_cases(clusters: int, size: int, broke: float) -> None:
     generator = np.random.default_rng(clusters)
@@ -121,7 +117,6 @@ def test_clusters_that_seldom_break_are_not_counted_as_many_cases(clusters: int,
     assert np.mean([found.low > -broke for found in drawn]) <= 0.10 + 0.06
 
 
-@pytest.mark.xfail(strict=True, reason="where no cluster moved the design effect is taken as 1, not the cluster size")
 def test_two_clusters_without_a_change_rule_out_no_five_points() -> None:
     before, now, clusters = np.ones(100), np.ones(100), np.repeat([0, 1], 50)
     assert paired_difference(before, now, clusters).low < -MARGIN
