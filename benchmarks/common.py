@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -57,9 +58,15 @@ def sample_case(number: int) -> Case:
     )
 
 
-def make_project(count: int, model: str = "simulator:sim-flawless-1") -> Path:
-    """A project of so many cases in a temporary folder."""
-    folder = Path(tempfile.mkdtemp(prefix="evalkit-bench-"))
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder that goes however the benchmark ends."""
+    with tempfile.TemporaryDirectory(prefix="evalkit-bench-") as folder:
+        yield Path(folder)
+
+
+def make_project(folder: Path, count: int, model: str = "simulator:sim-flawless-1") -> None:
+    """Lay down a project of so many cases."""
     (folder / "cases.jsonl").write_text(dump_jsonl(sample_case(n) for n in range(count)), encoding="utf-8")
     (folder / "prompt.md").write_text(
         "Answer only from the documents.\n"
@@ -74,4 +81,3 @@ def make_project(count: int, model: str = "simulator:sim-flawless-1") -> Path:
     }
     config = {"workflows": {"bench": workflow}, "concurrency": 64}
     (folder / "evalkit.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    return folder

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
-from benchmarks.common import Table, cpu_of, medians, sample_case
+from benchmarks.common import Table, cpu_of, medians, sample_case, scratch_folder
 from evalkit.goldens import GoldenSet, from_cases, load, validate
 from evalkit.goldens.digest import case_digests
 from evalkit.goldens.goldenset import write_parquet
@@ -16,20 +13,21 @@ COUNT = 20_000
 def measure() -> Table:
     """CPU seconds for each step."""
     golden = from_cases("bench", "1", (sample_case(number) for number in range(COUNT)))
-    path = Path(tempfile.mkdtemp(prefix="evalkit-bench-")) / "bench.parquet"
-    write_parquet(golden.table, path)
+    small = from_cases("bench", "1", (sample_case(number) for number in range(2_000)))
 
     def cases() -> None:
         _ = GoldenSet("bench", "1", golden.table).cases
 
-    small = from_cases("bench", "1", (sample_case(number) for number in range(2_000)))
-    read, digest, build, check = medians(
-        3,
-        lambda: cpu_of(lambda: load(path)),
-        lambda: cpu_of(lambda: case_digests(golden.table)),
-        lambda: cpu_of(cases),
-        lambda: cpu_of(lambda: validate(small)),
-    )
+    with scratch_folder() as folder:
+        path = folder / "bench.parquet"
+        write_parquet(golden.table, path)
+        read, digest, build, check = medians(
+            3,
+            lambda: cpu_of(lambda: load(path)),
+            lambda: cpu_of(lambda: case_digests(golden.table)),
+            lambda: cpu_of(cases),
+            lambda: cpu_of(lambda: validate(small)),
+        )
     rows = [
         ["read the Parquet file", f"{read:.2f}", f"{COUNT / read:,.0f}"],
         ["canonical digest of every case", f"{digest:.2f}", f"{COUNT / digest:,.0f}"],

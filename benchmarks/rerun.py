@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from benchmarks.common import Table, cpu_of, make_project, medians
+from benchmarks.common import Table, cpu_of, make_project, medians, scratch_folder
 from evalkit import load_project, run_project
 
 COUNT = 2_000
@@ -13,11 +12,11 @@ COUNT = 2_000
 
 def measure() -> Table:
     """Trials a CPU second of a first run and of unchanged reruns."""
-    folder = make_project(COUNT)
-    project = load_project(folder)
-    first = cpu_of(lambda: run_project(project, set_baseline="main"))
-    (again,) = medians(3, lambda: cpu_of(lambda: _unchanged(folder)))
-    shutil.rmtree(folder)
+    with scratch_folder() as folder:
+        make_project(folder, COUNT)
+        project = load_project(folder)
+        first = cpu_of(lambda: run_project(project, set_baseline="main"))
+        (again,) = medians(3, lambda: cpu_of(lambda: _unchanged(folder)))
     rows = [
         ["first run, simulated model in process", f"{first:.2f}", f"{COUNT / first:,.0f}"],
         ["unchanged rerun", f"{again:.2f}", f"{COUNT / again:,.0f}"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 import httpx
 import yaml
 
-from benchmarks.common import Table, cpu_of, make_project, medians
+from benchmarks.common import Table, cpu_of, make_project, medians, scratch_folder
 from evalkit import RunOptions, load_project, run_project
 
 COUNT = 400
@@ -64,9 +63,9 @@ async def bare_loop(address: str, at_once: int) -> None:
 
 def measure() -> Table:
     """CPU milliseconds a trial at two levels of concurrency."""
-    folder = make_project(COUNT, model="sim:sim-flawless-1")
     rows = []
-    with server() as address:
+    with scratch_folder() as folder, server() as address:
+        make_project(folder, COUNT, model="sim:sim-flawless-1")
         config = yaml.safe_load((folder / "evalkit.yaml").read_text(encoding="utf-8"))
         config["providers"] = {"sim": {"kind": "openai", "base_url": address}}
         (folder / "evalkit.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -79,6 +78,5 @@ def measure() -> Table:
                 lambda at_once=at_once: cpu_of(lambda: asyncio.run(bare_loop(address, at_once))),  # type: ignore[misc]
             )
             rows.append([at_once, f"{ours / COUNT * 1000:.2f}", f"{bare / COUNT * 1000:.2f}", f"{ours / bare:.2f}"])
-    shutil.rmtree(folder)
     headers = ["at once", "evalkit, ms a trial", "stock httpx loop, ms a call", "ratio"]
     return f"{COUNT} trials over HTTP, everything on", headers, rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
@@ -38,9 +38,9 @@ def encode(record: object) -> bytes:
     return _adapter(type(record)).dump_json(record)
 
 
-def plain(record: object, *, exclude_defaults: bool = False) -> Any:
-    """A record as dicts, lists and scalars."""
-    return _adapter(type(record)).dump_python(record, mode="json", exclude_defaults=exclude_defaults)
+def plain(record: object, *, exclude_defaults: bool = False, mode: Literal["json", "python"] = "json") -> Any:
+    """A record as dicts, lists and scalars. ``json`` makes NaN null and dates text; ``python`` keeps what is there."""
+    return _adapter(type(record)).dump_python(record, mode=mode, exclude_defaults=exclude_defaults)
 
 
 def decode(kind: type[T], data: bytes | str | Any) -> T:

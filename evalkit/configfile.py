@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
@@ -19,16 +21,31 @@ from evalkit.errors import ConfigError
 
 __all__ = ["FileModel", "Texts", "YamlFile", "parse", "read_yaml", "short_form"]
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The same in C where the platform has it: ten times faster."""
+_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+_SECRET = re.compile(r"api_?key|secret|password|credential", re.IGNORECASE)
+"""Keys whose values are not shown: somebody may have written down what belongs into the environment."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Location = tuple[str | int, ...]
 
 
 class FileModel(BaseModel):
-    """Base of everything that is read from a file: frozen, and no key it does not know."""
+    """Base of everything that is read from a file: frozen, no key it does not know, no number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+class _Loader(_BASE):  # type: ignore[misc]  # one of two classes
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """A value, or an error with its place: PyYAML lets those of Python's constructors through."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, AttributeError, LookupError, OverflowError):
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"`{node.value}` is no {kind}: put it in quotes if it is text", node.start_mark
+            ) from None
 
 
 def short_form(schema: dict[str, Any]) -> None:
@@ -52,7 +69,7 @@ Texts = Annotated[
 
 @dataclass(frozen=True)
 class YamlFile:
-    """The data of a YAML file and the line of each key."""
+    """The data of a YAML file, or of a part of it, and the line of each key; that of the part itself is at ``()``."""
 
     path: Path
     data: Any
@@ -65,7 +82,7 @@ class YamlFile:
             if path in self.lines:
                 return self.lines[path]
             path = path[:-1]
-        return None
+        return self.lines.get(())
 
     def at(self, *location: str | int) -> YamlFile:
         """The part of the file under a key path, with its own line numbers."""
@@ -81,7 +98,7 @@ def read_yaml(path: str | os.PathLike[str]) -> YamlFile:
     """Read one YAML document.
 
     Raises:
-        ConfigError: when the file cannot be read, is not YAML, or names a key twice.
+        ConfigError: when the file cannot be read, is not YAML, names a key twice, or has a key that is no text.
     """
     file = Path(path)
     try:
@@ -91,9 +108,10 @@ def read_yaml(path: str | os.PathLike[str]) -> YamlFile:
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8 text (byte {error.start})", file=file, fix="save the file as UTF-8") from None
     try:
-        node = yaml.compose(text, Loader=_LOADER)
+        loader = _Loader(text)
+        node = loader.get_single_node()
         lines = dict(_lines(node, (), file)) if node is not None else {}
-        data = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader
+        data = loader.construct_document(node) if node is not None else {}
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise ConfigError(
@@ -104,21 +122,32 @@ def read_yaml(path: str | os.PathLike[str]) -> YamlFile:
     return YamlFile(file, data if data is not None else {}, lines)
 
 
-def _lines(node: yaml.Node, path: Location, file: Path) -> Iterator[tuple[Location, int]]:
+def _lines(
+    node: yaml.Node, path: Location, file: Path, around: tuple[yaml.Node, ...] = ()
+) -> Iterator[tuple[Location, int]]:
+    if any(node is outer for outer in around):
+        raise ConfigError(
+            "the alias stands inside what it repeats", file=file, line=node.start_mark.line + 1, key=_dotted(path)
+        )
+    inside = (*around, node)
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key_node, value_node in node.value:
             key = str(key_node.value)
             line = key_node.start_mark.line + 1
+            if isinstance(key_node, yaml.ScalarNode) and key_node.tag not in (_TEXT, _MERGE):
+                raise ConfigError(
+                    "the key is not text", file=file, line=line, key=_dotted((*path, key)), fix=f'write "{key}":'
+                )
             if key in seen and key != "<<":
                 raise ConfigError("the key occurs twice", file=file, line=line, key=_dotted((*path, key)))
             seen.add(key)
             yield (*path, key), line
-            yield from _lines(value_node, (*path, key), file)
+            yield from _lines(value_node, (*path, key), file, inside)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield (*path, index), item.start_mark.line + 1
-            yield from _lines(item, (*path, index), file)
+            yield from _lines(item, (*path, index), file, inside)
 
 
 def parse(model: type[ModelT], source: YamlFile, error_class: type[ConfigError] = ConfigError) -> ModelT:
@@ -141,7 +170,8 @@ def _explain(
     problems = error.errors(include_url=False)
     unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
     first = (unknown or problems)[0]
-    location = _file_location(first["loc"], source.data)
+    location = _file_location(first["loc"], source.data, missing=first["type"] == "missing")
+    shown = None if location and _SECRET.search(str(location[-1])) else first["input"]
     more = len(problems) - 1
     suffix = f" (and {more} more)" if more else ""
     if first["type"] == "extra_forbidden":
@@ -154,7 +184,7 @@ def _explain(
             file=source.path,
             line=source.line(location),
             key=_dotted(location),
-            value=first["input"],
+            value=shown,
             fix=fix,
         )
     if first["type"] == "missing":
@@ -171,21 +201,20 @@ def _explain(
         file=source.path,
         line=source.line(location),
         key=_dotted(location) or None,
-        value=first["input"],
+        value=shown,
     )
 
 
-def _file_location(location: Sequence[str | int], data: Any) -> Location:
-    """Drop the names that pydantic adds for members of a union: only keys of the file stay."""
+def _file_location(location: Sequence[str | int], data: Any, *, missing: bool) -> Location:
+    """Drop the names that pydantic adds for members of a union: only keys of the file stay, and one missing there."""
     found: list[str | int] = []
     here = data
     for index, key in enumerate(location):
-        last = index == len(location) - 1
         if _holds(here, key):
             here = here[key]
-        elif not (last and isinstance(here, dict)):
-            continue
-        found.append(key)
+            found.append(key)
+        elif missing and index == len(location) - 1:
+            found.append(key)
     return tuple(found)
 
 
@@ -198,25 +227,32 @@ def _holds(data: Any, key: str | int) -> bool:
 def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
     here: Any = model
     for key in location:
-        if isinstance(here, type) and issubclass(here, BaseModel) and key in here.model_fields:
-            here = here.model_fields[str(key)].annotation
-        elif isinstance(here, type) and issubclass(here, BaseModel):
-            return []
-        here = _model_inside(here)
-    if isinstance(here, type) and issubclass(here, BaseModel):
-        return sorted(info.alias or name for name, info in here.model_fields.items())
-    return []
+        here = next((inner for part in _alternatives(here) if (inner := _part(part, key)) is not None), None)
+    models = [part for part in _alternatives(here) if isinstance(part, type) and issubclass(part, BaseModel)]
+    return sorted({info.alias or name for found in models for name, info in found.model_fields.items()})
 
 
-def _model_inside(annotation: Any) -> Any:
-    """The first model found inside an annotation such as ``dict[str, Model] | None``."""
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """The members of a union, without what ``Annotated`` adds; of anything else the annotation itself."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif origin in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _alternatives(member)
+    else:
+        yield annotation
+
+
+def _part(annotation: Any, key: str | int) -> Any:
+    """The annotation of what stands under a key or in a position; None where nothing can."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        inside = _model_inside(argument)
-        if inside is not None:
-            return inside
-    return None
+        fields = annotation.model_fields
+        return next((info.annotation for name, info in fields.items() if key in (name, info.alias)), None)
+    arguments = get_args(annotation)
+    if get_origin(annotation) in (dict, Mapping):
+        return arguments[1] if isinstance(key, str) else None
+    return arguments[0] if arguments and isinstance(key, int) else None
 
 
 def _dotted(location: Sequence[str | int]) -> str:

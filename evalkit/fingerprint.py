@@ -4,7 +4,8 @@ A fingerprint is the SHA-256 of a domain tag and a canonical form, in lower-case
 domain keeps a prompt and a policy with the same bytes apart. Canonical JSON here is:
 keys sorted by code point, no white space, UTF-8, integers as written, floats in Python's
 shortest round-trip form (so ``49`` and ``49.0`` differ, as they do to a tool), NaN and
-infinities refused.
+infinities refused. A key that is a number, a truth value or None counts as the text that
+JSON makes of it, as it does on the wire.
 """
 
 from __future__ import annotations

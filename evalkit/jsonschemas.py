@@ -1,17 +1,27 @@
-"""JSON Schema (2020-12) for tools: is a schema one, and does a value fit it."""
+"""JSON Schema (2020-12) for tools: is a schema one, and does a value fit it.
+
+References are followed within a schema only; nothing is ever fetched from an address.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from evalkit.fingerprint import canonical_json
 
 __all__ = ["schema_problems", "value_problems"]
+
+_NO_SCHEMAS = frozenset({"const", "default", "enum", "examples"})
+"""Keywords that hold values, in which ``$ref`` would be an ordinary key."""
 
 
 def schema_problems(schema: Any) -> list[str]:
@@ -25,13 +35,41 @@ def schema_problems(schema: Any) -> list[str]:
         return [f"not JSON Schema: {error.message}" + (f" (at {where})" if where else "")]
     if schema and schema.get("type", "object") != "object":
         return ["the arguments of a tool are an object: `type: object`"]
-    return []
+    resolver = Registry().resolver_with_root(DRAFT202012.create_resource(dict(schema)))
+    result = []
+    for reference in sorted(set(_references(schema))):
+        try:
+            resolver.lookup(reference)
+        except Unresolvable:
+            result.append(f"not JSON Schema: `$ref: {reference}` leads to nothing inside the schema")
+    return result
+
+
+def _references(schema: Any) -> Iterator[str]:
+    """The references of a schema, but for parts with an address of their own, which they are relative to."""
+    if isinstance(schema, Mapping):
+        for key, value in schema.items():
+            if key == "$ref" and isinstance(value, str):
+                yield value
+            elif key not in _NO_SCHEMAS and not (isinstance(value, Mapping) and "$id" in value):
+                yield from _references(value)
+    elif isinstance(schema, (list, tuple)):
+        for item in schema:
+            yield from _references(item)
 
 
 def value_problems(schema: Any, value: Any) -> list[str]:
-    """Why ``value`` does not fit ``schema``, each with the path; empty when it fits."""
+    """Why ``value`` does not fit ``schema``, each with the path; empty when it fits.
+
+    A schema that cannot be followed to its end is a problem of every value.
+    """
     validator = _validator(canonical_json(schema))
-    problems = sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path])
+    try:
+        problems = sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path])
+    except Unresolvable as error:
+        return [f"the schema refers to `{error.ref}`, which is not inside it"]
+    except RecursionError:
+        return ["the schema refers to itself without end, or the value is nested too deeply"]
     result = []
     for problem in problems:
         deepest = best_match([problem]) or problem
@@ -42,6 +80,4 @@ def value_problems(schema: Any, value: Any) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _validator(schema: bytes) -> Draft202012Validator:
-    import json
-
-    return Draft202012Validator(json.loads(schema))
+    return Draft202012Validator(json.loads(schema), registry=Registry())

@@ -24,24 +24,28 @@ __all__ = [
     "parse_money",
 ]
 
-_NUMBER = r"([+-]?\d+(?:\.\d+)?)"
+_NUMBER = r"([+-]?\d{1,9}(?:\.\d+)?)"
+"""Nine digits: a billion hours, in microseconds, still fit 64 bits."""
 _FRACTION = re.compile(_NUMBER + r"\s*(%|pt|pts|points?)")
 _DURATION = re.compile(_NUMBER + r"\s*(us|ms|s|min|m|h)")
 _MONEY = re.compile(r"\$\s*" + _NUMBER)
+_SHARE_HELP = "write a share as 5%, 5pt or 0.05"
+_LIMIT_HELP = "write a limit as a number, 80%, 8s or $0.05"
+_LARGEST = 1e12
 _MICROSECONDS = {"us": 1, "ms": 1_000, "s": 1_000_000, "min": 60_000_000, "m": 60_000_000, "h": 3_600_000_000}
 
 
 def parse_fraction(value: object) -> float:
     """``5pt``, ``5%`` or ``+5%`` as 0.05; a plain number is taken as a fraction already."""
-    if isinstance(value, bool):
-        raise ValueError("write a share as 5%, 5pt or 0.05")  # noqa: TRY004 - pydantic wants ValueError
-    if isinstance(value, (int, float)):
-        if abs(value) > 1:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if abs(value) <= 1:
+            return float(value)
+        if abs(value) <= _LARGEST:
             raise ValueError(f"{value} is more than 100%: write {value}% or {value}pt")
-        return float(value)
+        raise ValueError(_SHARE_HELP)
     match = _FRACTION.fullmatch(str(value).strip())
     if not match:
-        raise ValueError("write a share as 5%, 5pt or 0.05")
+        raise ValueError(_SHARE_HELP)
     return float(match.group(1)) / 100
 
 
@@ -64,7 +68,9 @@ def parse_money(value: object) -> int:
 def parse_limit(value: object) -> float:
     """A limit in the unit of a score: ``8s`` in seconds, ``$0.05`` in dollars, ``80%`` as 0.8, numbers as they are."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        if abs(value) <= _LARGEST:
+            return float(value)
+        raise ValueError(_LIMIT_HELP)
     text = str(value).strip()
     if _DURATION.fullmatch(text):
         return parse_duration(text) / 1_000_000
@@ -72,7 +78,7 @@ def parse_limit(value: object) -> float:
         return parse_money(text) / 1_000_000
     if _FRACTION.fullmatch(text):
         return parse_fraction(text)
-    raise ValueError("write a limit as a number, 80%, 8s or $0.05")
+    raise ValueError(_LIMIT_HELP)
 
 
 def _json_schema(pattern: re.Pattern[str], *others: re.Pattern[str], number: bool = False) -> WithJsonSchema:
@@ -94,14 +100,15 @@ Limit = Annotated[float, BeforeValidator(parse_limit), _json_schema(_FRACTION, _
 
 def format_duration(microseconds: float) -> str:
     """A duration for people: ``38 ms``, ``3.79 s``, ``2 min 14 s``."""
-    if microseconds < 1_000:
-        return f"{microseconds:.0f} µs"
-    if microseconds < 1_000_000:
-        return f"{microseconds / 1_000:.0f} ms"
-    if microseconds < 60_000_000:
-        return f"{microseconds / 1_000_000:.2f} s"
-    minutes, seconds = divmod(round(microseconds / 1_000_000), 60)
-    return f"{minutes} min {seconds:02d} s"
+    sign, size = ("-", -microseconds) if microseconds < 0 else ("", microseconds)
+    if round(size) < 1_000:
+        return f"{sign}{size:.0f} µs"
+    if round(size / 1_000) < 1_000:
+        return f"{sign}{size / 1_000:.0f} ms"
+    if round(size / 1_000_000, 2) < 60:
+        return f"{sign}{size / 1_000_000:.2f} s"
+    minutes, seconds = divmod(round(size / 1_000_000), 60)
+    return f"{sign}{minutes} min {seconds:02d} s"
 
 
 def format_money(microdollars: float) -> str:

@@ -3,7 +3,8 @@
 A match becomes a token such as ``[email:5f1c09ab]``: the same value gives the same token, so
 that expectations, answers and tool arguments can still be compared, and two runs too. The
 token is keyed; without ``EVALKIT_REDACTION_KEY`` the key is a public constant, and a value
-that somebody can guess can be confirmed.
+that somebody can guess can be confirmed. Not recognised: IPv6 addresses, phone numbers without
+their country code.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import hmac
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,65 +21,155 @@ from typing import Any
 
 from evalkit import codec
 from evalkit.fingerprint import fingerprint
-from evalkit.records import Case, Trace
+from evalkit.records import Case, Configuration, Trace
+from evalkit.text import unused_key
 
 __all__ = ["KEY_VARIABLE", "PERSONAL", "Redactor"]
 
 KEY_VARIABLE = "EVALKIT_REDACTION_KEY"
 _PUBLIC_KEY = b"evalkit public redaction key 1"
-_SEPARATOR = r"[ .\-]?"
+_VERSION = 1
+"""Goes up when a check or the form of a token changes; the patterns are in the fingerprint themselves."""
+_SECRET = "[secret]"  # noqa: S105 - the mask, not a key
+_FOREIGN = frozenset({"arguments", "result", "variables"})
+"""Fields of records that hold JSON of others: keys and whole numbers are data there."""
+
+_BLANK = r" \u00a0\u202f"
+_GAP = rf"[{_BLANK}.\-]?"
+_BREAK = rf"[{_BLANK}./\-]"
+_LETTER = r"A-Za-z\u00c0-\u024f\u0300-\u04ff\u1e00-\u1eff"
+"""Of scripts that write blanks; in others an address may follow a word directly."""
+_ACCOUNT_LENGTHS = {
+    country: length
+    for length, countries in {
+        15: "NO", 16: "BE", 18: "DK FI FK FO GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU MN XK", 21: "CH HR LI LV",
+        22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ OM SO TL", 24: "AD CZ ES MD PK RO SA SE SK TN VG",
+        25: "LY PT ST", 26: "IS TR", 27: "BI DJ FR GR IT MC MR SM", 28: "AL AZ BY CY DO GT HN HU LB NI PL SV",
+        29: "BR EG PS QA UA", 30: "JO KW MU YE", 31: "MT SC", 32: "LC", 33: "RU",
+    }.items()
+    for country in countries.split()
+}  # fmt: skip
+"""Of each country in the registry of ISO 13616."""
 
 
-def _luhn(digits: str) -> bool:
-    total = 0
-    for index, character in enumerate(reversed(digits)):
-        value = int(character) * (2 if index % 2 else 1)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
+def _start(head: str) -> str:
+    """A head of fixed width after no letter or digit, unless it is that of an escaped line break or tab."""
+    return rf"{head}(?:(?<![^\W_]{head})|(?<=\\[nrt]{head}))"
 
 
-def _iban(text: str) -> bool:
-    plain = re.sub(r"\s", "", text).upper()
-    rearranged = plain[4:] + plain[:4]
-    return int("".join(str(int(character, 36)) for character in rearranged)) % 97 == 1
+def _compact(text: str) -> str:
+    return re.sub(r"[\W_]", "", text).upper()
+
+
+def _is_account(text: str) -> bool:
+    plain = _compact(text)
+    return len(plain) == _ACCOUNT_LENGTHS.get(plain[:2])
+
+
+def _is_iban(text: str) -> bool:
+    plain = _compact(text)
+    return _is_account(text) and int("".join(str(int(sign, 36)) for sign in plain[4:] + plain[:4])) % 97 == 1
 
 
 def _is_card(text: str) -> bool:
-    digits = re.sub(r"\D", "", text)
-    return 13 <= len(digits) <= 19 and len(set(digits)) > 1 and _luhn(digits)
+    """Issuer and check digit of ISO/IEC 7812."""
+    digits = _compact(text)
+    if len(digits) < 13 or len(set(digits)) == 1 or not re.match(r"2[2-7]|3[04-9]|[4-6]", digits):
+        return False
+    doubled = [int(digit) * (2 if index % 2 else 1) for index, digit in enumerate(reversed(digits))]
+    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
+
+
+def _is_phone(text: str) -> bool:
+    """Long enough for E.164; with the country code 1 all numbers have eleven digits."""
+    digits = _compact(text.replace("(0)", ""))
+    return text[-2:].isdigit() and (len(digits) == 11 if digits[0] == "1" else 8 <= len(digits) <= 15)
+
+
+def _is_ip(text: str) -> bool:
+    return text.count(".") == 3 and all(int(part) <= 255 for part in text.split("."))
 
 
 @dataclass(frozen=True)
 class _Rule:
+    """What a kind of datum looks like.
+
+    Attributes:
+        kind: Its name in the token.
+        pattern: A group ``value``, where there is one, is the part to mask.
+        check: The longest beginning of a match that ends with some of its digits or letters and passes is
+            masked, for what follows a number can look like more of it.
+        sign: A text without it holds no such datum.
+    """
+
     kind: str
     pattern: re.Pattern[str]
-    valid: Callable[[str], bool] = lambda _: True
+    check: Callable[[str], bool] | None = None
+    sign: str = ""
+
+    def length(self, candidate: str) -> int:
+        """How much of a candidate is a datum: 0 where nothing is."""
+        if self.check is None:
+            return len(candidate)
+        ends = [group.end() for group in re.finditer(r"\d+|[^\W\d_]+", candidate)]
+        return next((end for end in reversed(ends) if self.check(candidate[:end])), 0)
 
 
 _SECRETS = (
     _Rule(
         "private_key",
         re.compile(
-            r"-----BEGIN (?:[A-Z ]+ )?PRIVATE KEY-----.*?(?:-----END (?:[A-Z ]+ )?PRIVATE KEY-----|\Z)", re.DOTALL
+            r"-----BEGIN (?:[A-Z ]{1,40} )?PRIVATE KEY(?: BLOCK)?-----.*?"
+            r"(?:-----END (?:[A-Z ]{1,40} )?PRIVATE KEY(?: BLOCK)?-----|\Z)",
+            re.DOTALL,
         ),
     ),
-    _Rule("api_key", re.compile(r"\bsk-(?:ant-|proj-|svcacct-|or-)?[A-Za-z0-9_-]{20,}")),
-    _Rule("api_key", re.compile(r"\bAIza[0-9A-Za-z_-]{35}")),
-    _Rule("api_key", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
-    _Rule("api_key", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})")),
-    _Rule("api_key", re.compile(r"\b(?:xox[abeprs]-[A-Za-z0-9-]{10,}|glpat-[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{30,})")),
-    _Rule("api_key", re.compile(r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{20,}")),
-    _Rule("token", re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}")),
-    _Rule("token", re.compile(r"(?<=[Bb]earer )[A-Za-z0-9._~+/-]{20,}=*")),
+    _Rule("api_key", re.compile(rf"{_start('sk-')}[A-Za-z0-9_-]{{20,}}")),
+    _Rule("api_key", re.compile(r"AIza[0-9A-Za-z_-]{35,}")),
+    _Rule("api_key", re.compile(r"(?:AKIA|ASIA)[0-9A-Z]{16,}")),
+    _Rule("api_key", re.compile(r"gh[pousr]_[A-Za-z0-9]{36,}(?:_[A-Za-z0-9]+)*|github_pat_[A-Za-z0-9_]{22,}")),
+    _Rule("api_key", re.compile(r"xox[abeprs]-[A-Za-z0-9-]{10,}|glpat-[A-Za-z0-9_-]{20,}")),
+    _Rule("api_key", re.compile(rf"{_start('hf_')}[A-Za-z0-9]{{30,}}(?:_[A-Za-z0-9]+)*")),
+    _Rule("api_key", re.compile(rf"{_start('[rs]k_')}(?:live|test)_[A-Za-z0-9]{{20,}}(?:_[A-Za-z0-9]+)*")),
+    _Rule("token", re.compile(rf"{_start('eyJ')}[A-Za-z0-9_-]{{8,}}\.eyJ[A-Za-z0-9_-]{{8,}}\.[A-Za-z0-9_-]{{8,}}")),
+    _Rule("token", re.compile(r"(?i:bearer)\s{1,8}(?P<value>[A-Za-z0-9._~+/-]{20,}=*)")),
 )
+_ACCOUNT = re.compile(
+    rf"{_start('[A-Za-z]{2}[0-9]{2}')}(?:{_GAP}[A-Za-z0-9]{{4}}){{2,7}}(?:{_GAP}[A-Za-z0-9]{{1,3}})?(?![A-Za-z0-9])"
+)
+_LIKE_ACCOUNT = _Rule("iban", _ACCOUNT, _is_account)
 _PERSONAL = (
-    _Rule("email", re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")),
-    _Rule("iban", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), _iban),
-    _Rule("card", re.compile(rf"(?<![\w.-])\d(?:{_SEPARATOR}\d){{12,18}}(?![\w-])"), _is_card),
     _Rule(
-        "phone", re.compile(r"(?<![\w+.-])\+\d{1,3}[ \-/]?(?:\(0?\d{1,5}\)|\d{1,5})(?:[ \-/]?\d{2,6}){1,4}(?![\w-])")
+        "email",
+        re.compile(
+            rf"(?!(?i:[dl]|qu)['’])[{_LETTER}0-9%+][{_LETTER}0-9_.%+'’-]{{0,255}}"
+            rf"@[{_LETTER}0-9-]{{1,63}}(?:\.[{_LETTER}0-9-]{{1,63}}){{1,8}}"
+        ),
+        sign="@",
     ),
-    _Rule("ip", re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])")),
+    _Rule("iban", _ACCOUNT, _is_iban),
+    _Rule(
+        "card",
+        re.compile(
+            rf"{_start('[0-9]')}(?<![0-9][.,][0-9])(?![0-9a-fA-F]{{31}}|[0-9a-fA-F]{{7}}(?:-[0-9a-fA-F]{{4}}){{3}}-)"
+            rf"[0-9]{{3}}(?:{_GAP}[0-9]){{9,15}}(?![0-9])"
+        ),
+        _is_card,
+    ),
+    _Rule(
+        "phone",
+        re.compile(
+            rf"{_start('[+]')}(?<!\+\+)[1-9][0-9]*(?:{_BREAK}?\([0-9]{{1,5}}\){_BREAK}?[0-9]+)?"
+            rf"(?:(?: / |{_BREAK})[0-9]+){{0,6}}"
+        ),
+        _is_phone,
+        sign="+",
+    ),
+    _Rule(
+        "ip",
+        re.compile(rf"{_start('[0-9]')}(?<![0-9]\.[0-9])[0-9]{{0,2}}(?:\.[0-9]{{1,3}}){{3}}(?!\w|\.[0-9])"),
+        _is_ip,
+    ),
 )
 PERSONAL = tuple(rule.kind for rule in _PERSONAL)
 """Kinds of personal data that are masked unless the project keeps them."""
@@ -104,82 +196,103 @@ class Redactor:
         kept = frozenset(keep)
         personal = tuple(rule for rule in _PERSONAL if personal_data and rule.kind not in kept)
         self._rules = (*_SECRETS, *personal)
-        self._secrets = tuple(sorted((secret for secret in secrets if len(secret) >= 6), key=len, reverse=True))
+        known = sorted((secret for secret in secrets if len(secret) >= 6), key=len, reverse=True)
+        self._secrets = re.compile("|".join(map(re.escape, (*known, _SECRET)))) if known else None
         self._key = key if key is not None else os.environ.get(KEY_VARIABLE, "").encode() or _PUBLIC_KEY
 
     @property
     def fingerprint(self) -> str:
         """Hash of the rules and the key: tokens of equal fingerprints can be compared."""
         rules = [[rule.kind, rule.pattern.pattern] for rule in self._rules]
-        return fingerprint("redaction", {"rules": rules, "key": hashlib.sha256(self._key).hexdigest()})
+        key = hashlib.sha256(self._key).hexdigest()
+        return fingerprint("redaction", {"version": _VERSION, "rules": rules, "key": key})
 
     def token(self, kind: str, value: str) -> str:
         """What a value is replaced by."""
-        plain = re.sub(r"[\s.\-/()]", "", value) if kind in ("iban", "card", "phone") else value
+        plain = unicodedata.normalize("NFC", value)
+        if kind in ("iban", "card", "phone"):
+            plain = re.sub(r"[\s.\-/()]", "", value.replace("(0)", ""))
         digest = hmac.new(self._key, f"{kind}\0{plain.casefold()}".encode("utf-8", "replace"), hashlib.sha256)
         return f"[{kind}:{digest.hexdigest()[:8]}]"
 
     def text(self, text: str, counts: Counter[str] | None = None) -> str:
         """Mask a text; ``counts`` gains the number of matches by kind."""
         found: Counter[str] = Counter() if counts is None else counts
-        for secret in self._secrets:
-            if secret in text:
-                found["secret"] += text.count(secret)
-                text = text.replace(secret, "[secret]")
+        if self._secrets is not None:
+            text = self._secrets.sub(lambda match: _mask(match, found), text)
         for rule in self._rules:
             text = self._apply(rule, text, found)
         return text
 
     def _apply(self, rule: _Rule, text: str, found: Counter[str]) -> str:
+        if rule.sign not in text:
+            return text
         parts: list[str] = []
         position = 0
         while match := rule.pattern.search(text, position):
-            span = _valid_part(rule, match)
-            if span is None:
-                parts.append(text[position : match.end()])
-                position = match.end()
+            start, end = match.span(match.lastgroup or 0)
+            length = rule.length(text[start:end])
+            if not length or (rule.kind == "card" and _inside_account(text, start)):
+                parts.append(text[position : start + 1])
+                position = start + 1
                 continue
-            start, end = span
             found[rule.kind] += 1
-            parts += [text[position:start], self.token(rule.kind, text[start:end])]
-            position = end
+            parts += [text[position:start], self.token(rule.kind, text[start : start + length])]
+            position = start + length
         return "".join((*parts, text[position:])) if parts else text
 
     def value(self, value: Any, counts: Counter[str]) -> Any:
-        """Mask every string of a JSON value; keys are left alone."""
+        """Mask every string, key and whole number of a JSON value; a masked number becomes a string."""
         if isinstance(value, str):
             return self.text(value, counts)
+        if isinstance(value, int) and not isinstance(value, bool):
+            written = str(value)
+            masked = self.text(written, counts)
+            return value if masked == written else masked
         if isinstance(value, dict):
-            return {key: self.value(item, counts) for key, item in value.items()}
+            result: dict[str, Any] = {}
+            for key, item in value.items():
+                result[unused_key(self.text(key, counts), result)] = self.value(item, counts)
+            return result
         if isinstance(value, (list, tuple)):
             return [self.value(item, counts) for item in value]
         return value
 
     def trace(self, trace: Trace) -> Trace:
-        """A trace that may be stored, with the number of masked values by kind."""
+        """A trace that may be stored, with the number of masked values by kind; the id of its case stays."""
         counts: Counter[str] = Counter()
-        plain = self.value(codec.plain(trace), counts)
-        return replace(codec.decode(Trace, plain), redactions=dict(counts)) if counts else trace
+        plain = self._record({**codec.plain(trace), "case_id": ""}, counts)
+        if not counts:
+            return trace
+        counts.update(trace.redactions)
+        return replace(codec.decode(Trace, plain), case_id=trace.case_id, redactions=dict(counts))
 
     def case(self, case: Case) -> Case:
-        """A case masked the same way, so that it can be held against a masked trace."""
+        """A case masked the same way, so that it can be held against a masked trace; its id stays."""
         counts: Counter[str] = Counter()
-        plain = self.value(codec.plain(case), counts)
+        plain = self._record({**codec.plain(case), "id": ""}, counts)
         return codec.decode(Case, {**plain, "id": case.id}) if counts else case
 
+    def configuration(self, configuration: Configuration) -> Configuration:
+        """The components with their texts masked; fingerprints stay those of the true texts."""
+        masked = tuple(replace(item, content=self.text(item.content)) for item in configuration.components)
+        return replace(configuration, components=masked)
 
-def _valid_part(rule: _Rule, match: re.Match[str]) -> tuple[int, int] | None:
-    """The match, or the first part of it that passes the check: two numbers side by side can run together."""
-    text = match.group()
-    if rule.valid(text):
-        return match.span()
-    if rule.kind != "card":
-        return None
-    places = [index for index, character in enumerate(text) if character.isdigit()]
-    for first in range(len(places)):
-        for last in range(len(places) - 1, first + 11, -1):
-            start, end = places[first], places[last] + 1
-            whole = (start == 0 or not text[start - 1].isdigit()) and (end == len(text) or not text[end].isdigit())
-            if whole and rule.valid(text[start:end]):
-                return match.start() + start, match.start() + end
-    return None
+    def _record(self, value: Any, counts: Counter[str]) -> Any:
+        """Mask the strings of a record: the names and numbers of its own fields are left alone."""
+        if isinstance(value, dict):
+            return {key: (self.value if key in _FOREIGN else self._record)(item, counts) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._record(item, counts) for item in value]
+        return self.text(value, counts) if isinstance(value, str) else value
+
+
+def _inside_account(text: str, place: int) -> bool:
+    """Whether a place is inside what could be an account number: masked in part, it would not read as one any more."""
+    before = _ACCOUNT.finditer(text, max(0, place - 48), place + 48)
+    return any(match.start() < place < match.start() + _LIKE_ACCOUNT.length(match.group()) for match in before)
+
+
+def _mask(match: re.Match[str], found: Counter[str]) -> str:
+    found["secret"] += match.group() != _SECRET
+    return _SECRET

@@ -20,7 +20,7 @@ from evalkit.goldens import load
 from evalkit.providers import Provider
 from evalkit.records import Run
 from evalkit.simulator import Simulator
-from evalkit.store import Baselines, Catalogue, RunFolder, Runs
+from evalkit.store import Baselines, Catalogue, RunFolder, Runs, Verdicts
 from evalkit.workflow import Project, load_workflow, run_trial
 
 __all__ = [
@@ -96,6 +96,7 @@ def run_project(
     """
     Runs(project.store).prepare()
     Catalogue(project.store).check()
+    Verdicts(project.store).check()
     accept_into = set_baseline or _branch_baseline(project)
     outcomes = asyncio.run(_run_all(project, tuple(names), options or RunOptions(), baseline, listener))
     finished = []
@@ -165,11 +166,10 @@ def _summary(project: Project, candidate: Candidate) -> PlanSummary:
 
         changes = component_changes(baseline.run.configuration, candidate.workflow.configuration)
         changed = tuple(f"{change.kind} {change.name}" for change in changes)
-        rows = baseline.trials().select(["trial_key", "source_run"]).to_pylist()
-        known = {(row["trial_key"], row["source_run"]) for row in rows}
-        anew = {item.case.id for item in plan.to_make}
-        other = {stored.trace.case_id for stored in plan.reused if (stored.key, stored.source_run) not in known}
-        touched = len(anew | other)
+        known = set(baseline.trials().column("trial_key").to_pylist())
+        keys = {(item.case.id, item.key) for item in plan.to_make}
+        keys |= {(stored.trace.case_id, stored.key) for stored in plan.reused}
+        touched = len({case_id for case_id, key in keys if key not in known})
     return PlanSummary(
         workflow=candidate.workflow.name,
         golden_set=f"{candidate.golden.name}@{candidate.golden.version}",

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Container
 from typing import Any
 
-__all__ = ["excerpt", "log_safe", "scrub", "scrub_json", "visible"]
+__all__ = ["excerpt", "log_safe", "scrub", "scrub_json", "unused_key", "visible"]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
 )
+"""Controls, line ends, surrogates and what Unicode calls default ignorable, but not the selectors of emoji."""
+
+_MOST_MARKS = 4
+_PERHAPS_STACKED = re.compile(rf"[^\w\s\x00-\x7f]{{{_MOST_MARKS + 1},}}")
+"""Combining marks are neither letters nor digits to Python; most texts have no such run at all."""
 
 
 def scrub(text: str) -> tuple[str, int]:
@@ -33,10 +40,10 @@ def scrub_json(value: Any) -> tuple[Any, int]:
         return scrub(value)
     if isinstance(value, dict):
         count = 0
-        result = {}
+        result: dict[str, Any] = {}
         for key, item in value.items():
             clean_key, in_key = scrub(key)
-            result[clean_key], in_item = scrub_json(item)
+            result[unused_key(clean_key, result)], in_item = scrub_json(item)
             count += in_key + in_item
         return result, count
     if isinstance(value, (list, tuple)):
@@ -45,24 +52,33 @@ def scrub_json(value: Any) -> tuple[Any, int]:
     return value, 0
 
 
+def unused_key(key: str, taken: Container[str]) -> str:
+    """The key, numbered where it is taken already: two keys that became alike keep both values."""
+    free, number = key, 2
+    while free in taken:
+        free, number = f"{key} ({number})", number + 1
+    return free
+
+
 def visible(text: str) -> str:
-    """Show control, bidirectional and zero-width characters as ``⟦U+202E⟧``; keep tab and newline.
+    """Show control, bidirectional and other characters without width as ``⟦U+202E⟧``; keep tab and newline.
 
     Combining marks beyond four in a row are dropped, so that stacked marks cannot cover other lines.
     """
-    shown = _INVISIBLE.sub(lambda match: f"⟦U+{ord(match.group()):04X}⟧", text)
-    return _limit_marks(shown)
+    return _INVISIBLE.sub(lambda match: f"⟦U+{ord(match.group()):04X}⟧", _limit_marks(text))
 
 
-def _limit_marks(text: str, limit: int = 4) -> str:
-    if text.isascii():
-        return text
+def _limit_marks(text: str) -> str:
+    return text if text.isascii() else _PERHAPS_STACKED.sub(lambda match: _unstacked(match.group()), text)
+
+
+def _unstacked(signs: str) -> str:
     out: list[str] = []
     run = 0
-    for character in text:
-        run = run + 1 if unicodedata.combining(character) else 0
-        if run <= limit:
-            out.append(character)
+    for sign in signs:
+        run = run + 1 if unicodedata.category(sign) in ("Mn", "Me") else 0
+        if run <= _MOST_MARKS:
+            out.append(sign)
     return "".join(out)
 
 

@@ -170,24 +170,29 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(dropped)} | {"NO_COLOR": "1"}
 
 
+def lay_down(path: Path, *, count: int = 24, model: str = "sim-flawless-1", **keys: Any) -> ProjectFolder:
+    """A project with one workflow, `shop`, on a simulated model in process."""
+    folder = ProjectFolder(path)
+    workflow = {
+        "golden_set": "cases.jsonl",
+        "prompt": "prompt.md",
+        "model": f"simulator:{model}",
+        "graders": ["refusal", "answer", "groundedness", "cost", "latency"],
+        "gate": {"margin": "5pt", "critical": 0, "cost": "+10%", "p95": "8s", "min_cases": 5},
+        **keys,
+    }
+    folder.write("evalkit.yaml", yaml.safe_dump({"workflows": {"shop": workflow}}, sort_keys=False))
+    folder.write("prompt.md", PROMPT)
+    folder.cases(sample_cases(count))
+    return folder
+
+
 @pytest.fixture
 def make_project(tmp_path: Path) -> Callable[..., ProjectFolder]:
-    """Make a project with one workflow, `shop`, on a simulated model in process."""
+    """Make a project in a folder of the test; see :func:`lay_down`."""
 
-    def make(name: str = "project", *, count: int = 24, model: str = "sim-flawless-1", **keys: Any) -> ProjectFolder:
-        folder = ProjectFolder(tmp_path / name)
-        workflow = {
-            "golden_set": "cases.jsonl",
-            "prompt": "prompt.md",
-            "model": f"simulator:{model}",
-            "graders": ["refusal", "answer", "groundedness", "cost", "latency"],
-            "gate": {"margin": "5pt", "critical": 0, "cost": "+10%", "p95": "8s", "min_cases": 5},
-            **keys,
-        }
-        folder.write("evalkit.yaml", yaml.safe_dump({"workflows": {"shop": workflow}}, sort_keys=False))
-        folder.write("prompt.md", PROMPT)
-        folder.cases(sample_cases(count))
-        return folder
+    def make(name: str = "project", **keys: Any) -> ProjectFolder:
+        return lay_down(tmp_path / name, **keys)
 
     return make
 

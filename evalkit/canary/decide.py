@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from evalkit.canary.monitor import Monitor, MonitorState
 from evalkit.errors import EvalkitError, ExitCode
 from evalkit.stats import zero_failures_bound
+from evalkit.text import excerpt, log_safe
 
 __all__ = ["DECISIONS", "CanaryDecision", "DecisionName", "decide", "run_hook"]
 
@@ -22,6 +23,7 @@ DECISIONS: Mapping[DecisionName, ExitCode] = {
 }
 _COMPLETE = 0.99
 _HOOK_SECONDS = 300
+_STANDARD_ERROR = 2
 
 
 @dataclass(frozen=True)
@@ -70,19 +72,17 @@ def _decision(monitor: Monitor, states: Sequence[MonitorState]) -> tuple[Decisio
     spec, n = monitor.spec, monitor.canary.requests
     if monitor.critical:
         first = monitor.critical[0]
-        return "roll back", (
-            f"Critical violation of {first.violation.rule} in request {first.request_id}, "
-            f"the first of {n:,} canary requests."
-        )
+        rule, request = (log_safe(excerpt(text)) for text in (first.violation.rule, first.request_id))
+        return "roll back", f"Critical violation of {rule} in request {request}, the first of {n:,} canary requests."
+    assignment = next(state for state in states if state.name == "assignment")
+    if assignment.status == "hold":  # the tests of the other monitors take the planned share for granted
+        return "hold", assignment.sentence
     for state in states:
         if state.status == "roll_back":
             return "roll back", state.sentence
-    for state in states:
-        if state.status == "hold":
-            return "hold", state.sentence
     if n == 0 or monitor.control.requests == 0:
         return "continue", "There are no requests of both arms yet."
-    good = all(state.status == "promote" for state in states if state.name != "assignment")
+    good = all(state.status == "promote" for state in states if state is not assignment)
     if good and n >= spec.min_requests:
         if monitor.completeness < _COMPLETE:
             return "hold", f"The outcome of only {monitor.completeness:.1%} of the canary's requests is known."
@@ -97,6 +97,11 @@ def _decision(monitor: Monitor, states: Sequence[MonitorState]) -> tuple[Decisio
 def run_hook(arguments: Sequence[str], decision: CanaryDecision) -> int:
     """Run the command of a decision: an argument list, no shell; ``{workflow}`` and ``{decision}`` are filled in.
 
+    What it prints goes to standard error, so that a result on standard output stays one.
+
+    Returns:
+        Its exit code.
+
     Raises:
         EvalkitError: when it cannot be started or takes longer than five minutes.
     """
@@ -104,8 +109,10 @@ def run_hook(arguments: Sequence[str], decision: CanaryDecision) -> int:
         part.replace("{workflow}", decision.workflow).replace("{decision}", decision.decision) for part in arguments
     ]
     try:
-        done = subprocess.run(filled, check=False, timeout=_HOOK_SECONDS)  # noqa: S603 - from the project's own file
-    except (OSError, subprocess.SubprocessError) as error:
+        done = subprocess.run(  # noqa: S603 - from the project's own file
+            filled, check=False, timeout=_HOOK_SECONDS, stdout=_STANDARD_ERROR
+        )
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise EvalkitError(
             f"the hook for `{decision.decision}` did not run: {error}", key="canary", value=filled
         ) from None

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
 
 from evalkit import codec
 from evalkit.errors import ConfigError, StorageError
 from evalkit.records import Severity
+from evalkit.text import excerpt, log_safe, scrub_json
 
 __all__ = ["Envelope", "FolderSource", "Violation"]
 
 SCHEMA = "evalkit.envelope/1"
+
+Amount: TypeAlias = Annotated[int, Field(ge=0, le=2**53)]
+"""Micro-seconds or micro-dollars; beyond the limit sums of them would not be exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +37,15 @@ class Violation:
 class Envelope:
     """What a canary judges a request by. Money and times are integers, as everywhere."""
 
-    request_id: str
+    request_id: Annotated[str, Field(min_length=1)]
     arm: Literal["control", "canary"]
     workflow: str = ""
     configuration: str = ""
     success: bool | None = None
     """Whether the request reached its goal; None where that is not known (yet)."""
     violations: tuple[Violation, ...] = ()
-    latency_us: int | None = None
-    cost_microusd: int | None = None
+    latency_us: Amount | None = None
+    cost_microusd: Amount | None = None
     ts_us: int = 0
     tenant: str = ""
     simulated: bool = False
@@ -50,7 +57,7 @@ class FolderSource:
 
     Files are read in the order of their names, each from where the last look ended; a last
     line without its newline is still being written and is left for the next look. A request id
-    that came before is passed over and counted.
+    that came before is passed over and counted, unless it brings a critical violation.
 
     Args:
         folder: The folder.
@@ -80,6 +87,12 @@ class FolderSource:
     def _read_file(self, path: Path) -> Iterator[Envelope]:
         try:
             with open(path, "rb") as handle:
+                if handle.seek(0, os.SEEK_END) < self._offsets.get(path, 0):
+                    raise ConfigError(
+                        "the file is shorter than at the last look",
+                        file=path,
+                        fix="only add lines; rotate to a new file",
+                    )
                 handle.seek(self._offsets.get(path, 0))
                 for line in handle:
                     if not line.endswith(b"\n"):
@@ -96,21 +109,34 @@ class FolderSource:
             return
         if envelope.request_id in self._seen:
             self.repeated += 1
-            return
+            if not any(found.severity == "critical" for found in envelope.violations):
+                return
         self._seen.add(envelope.request_id)
         yield envelope
 
 
 def _parse(line: bytes, path: Path, number: int) -> Envelope:
     try:
-        data = json.loads(line)
+        data, _ = scrub_json(json.loads(line))
         schema = data.get("schema", SCHEMA) if isinstance(data, dict) else None
         if schema != SCHEMA:
             raise ConfigError(f"not an envelope of {SCHEMA}", file=path, line=number, value=schema)
-        return codec.decode(Envelope, data)
-    except ValueError as error:
-        if isinstance(error, codec.ValidationError):
-            problem = error.errors(include_url=False)[0]
-            key = ".".join(str(part) for part in problem["loc"])
-            raise ConfigError(problem["msg"], file=path, line=number, key=key, value=problem["input"]) from None
+        return codec.strict(Envelope, data)
+    except codec.ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = problem["loc"][1:]
+        raise ConfigError(
+            problem["msg"],
+            file=path,
+            line=number,
+            key=log_safe(excerpt(".".join(str(part) for part in place))),
+            value=problem["input"],
+            fix=_known_keys(place) if problem["type"] == "unexpected_keyword_argument" else None,
+        ) from None
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"not valid JSON: {error}", file=path, line=number) from None
+
+
+def _known_keys(place: tuple[int | str, ...]) -> str:
+    """What to do about a key that is not known there."""
+    return f"known keys here: {', '.join(item.name for item in fields(Envelope if len(place) == 1 else Violation))}"

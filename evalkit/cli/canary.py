@@ -40,10 +40,13 @@ def run_canary(
             break
         note(f"{decision.workflow}: {decision.sentence}")
         time.sleep(poll)
-    if source.repeated:
-        note(f"{source.repeated} repeated request ids were passed over")
-    _print(decision, output)
-    return _finish(decision, spec, hooks=hooks)
+    try:
+        if source.repeated:
+            note(f"{source.repeated} repeated request ids were passed over")
+        _print(decision, output)
+    finally:  # a reader that went away must not keep a canary in traffic
+        code = _finish(decision, spec, hooks=hooks)
+    return code
 
 
 def _spec(workflow: str) -> CanarySpec:
@@ -60,8 +63,8 @@ def _print(decision: CanaryDecision, output: str) -> None:
     from evalkit.gate.words import amount
 
     if output == "json":
-        data = {**codec.plain(decision), "exit_code": int(decision.exit_code)}
-        click.echo(json.dumps(data, indent=1))
+        data = {**json.loads(codec.encode(decision)), "exit_code": int(decision.exit_code)}
+        click.echo(json.dumps(data, indent=1, allow_nan=False))
         return
     simulated = " · simulated" if decision.simulated else ""
     click.echo(
@@ -84,13 +87,17 @@ def _print(decision: CanaryDecision, output: str) -> None:
 
 def _finish(decision: CanaryDecision, spec: CanarySpec, *, hooks: bool) -> int:
     from evalkit.canary import run_hook
-    from evalkit.errors import ExitCode
+    from evalkit.errors import EvalkitError, ExitCode
 
     hook = {"roll back": spec.on_rollback, "promote": spec.on_promote}.get(decision.decision, ())
-    if hooks and hook:
+    if not (hooks and hook):
+        return int(decision.exit_code)
+    try:
         code = run_hook(hook, decision)
         note(f"hook {hook[0]} ended with {code}")
-        if code != 0:
-            note("the hook failed: the decision stands, act on it by hand")
-            return int(ExitCode.BLOCKED if decision.decision == "roll back" else ExitCode.ERROR)
-    return int(decision.exit_code)
+        if code == 0:
+            return int(decision.exit_code)
+    except EvalkitError as error:
+        note(f"error: {error}")
+    note("the hook failed: the decision stands, act on it by hand")
+    return int(ExitCode.BLOCKED if decision.decision == "roll back" else ExitCode.ERROR)

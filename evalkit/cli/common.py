@@ -23,6 +23,7 @@ __all__ = [
     "case_options",
     "emit",
     "format_option",
+    "from_here",
     "get_project",
     "make_report",
     "note",
@@ -34,6 +35,14 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 _LINE_SECONDS = 5.0
 FORMATS = ("text", "json", "md", "github")
+
+
+def from_here(path: Path) -> str:
+    """A path as somebody in the current folder would write it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def get_project() -> Project:
@@ -119,12 +128,12 @@ def emit(output: str, verdicts: Sequence[Verdict], report_path: str = "", *, jud
         if outputs:
             with open(outputs, "a", encoding="utf-8") as handle:
                 handle.write(f"verdict={report.verdict}\n")
-        click.echo(renderer("terminal")(report), nl=False)
+        click.echo(renderer("terminal")(report), nl=False, color=report.color)
         for line in _annotations(verdicts):
             click.echo(line)
         return
     name = {"text": "terminal", "md": "markdown", "json": "json"}[output]
-    click.echo(renderer(name)(report), nl=False)
+    click.echo(renderer(name)(report), nl=False, color=report.color)
 
 
 def _annotations(verdicts: Sequence[Verdict]) -> list[str]:
@@ -196,10 +205,10 @@ def _bar() -> tuple[Callable[[str, Progress], None], Callable[[], None]]:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A plain table: columns as wide as they need, numbers to the right."""
+    """A plain table: a line a row, columns as wide as they need, numbers to the right."""
     from evalkit.text import log_safe
 
-    cells = [[log_safe(str(cell)) for cell in line] for line in rows]
+    cells = [[log_safe(" ".join(str(cell).split())) for cell in line] for line in rows]
     widths = [max(len(header), *(len(line[index]) for line in cells), 0) for index, header in enumerate(headers)]
     right = [
         bool(cells) and all(line[index][:1].isdigit() or line[index][:1] in "$–-−+" for line in cells if line[index])

@@ -12,6 +12,7 @@ import click
 from evalkit.cli.common import get_project
 
 if TYPE_CHECKING:
+    from evalkit.store import RunFolder
     from evalkit.workflow import Project
 
 __all__ = ["command"]
@@ -26,6 +27,7 @@ def command(rebuild: bool) -> int:
     from evalkit._version import __version__
     from evalkit.errors import EvalkitError, ExitCode
     from evalkit.store import Catalogue
+    from evalkit.text import log_safe
 
     click.echo(f"evalkit {__version__} on Python {platform.python_version()}, {platform.system()}")
     click.echo("  " + ", ".join(f"{name} {version(name)}" for name in _PACKAGES))
@@ -37,7 +39,7 @@ def command(rebuild: bool) -> int:
         try:
             click.echo(f"✔ {name}: {check()}")
         except EvalkitError as error:
-            click.echo(f"✖ {name}: {error}")
+            click.echo(log_safe(f"✖ {name}: {error}"))
             worst = worst or int(error.exit_code)
     click.echo("all is well" if worst == 0 else "something is wrong, see above")
     return worst
@@ -45,10 +47,11 @@ def command(rebuild: bool) -> int:
 
 def _checks(project: Project) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "project", lambda: f"{project.source.path}, {len(project.spec.workflows)} workflows"
+    yield "store", _store(project)
+    yield "baselines", _baselines(project)
     yield "graders", _graders(project)
     for name in project.names():
         yield f"workflow {name}", _workflow(project, name)
-    yield "store", _store(project)
 
 
 def _graders(project: Project) -> Callable[[], str]:
@@ -90,13 +93,43 @@ def _workflow(project: Project, name: str) -> Callable[[], str]:
 
 def _store(project: Project) -> Callable[[], str]:
     def check() -> str:
-        from evalkit.store import Catalogue, Runs
+        from evalkit.store import Catalogue, Runs, Verdicts
 
         runs = Runs(project.store)
         runs.prepare()
         Catalogue(project.store).check()
+        folders = runs.all()
+        for folder in folders:
+            _check_run(folder)
+        verdicts = sum(1 for _ in Verdicts(project.store).all())
         left = len(runs.partial_journals())
         unfinished = f", {left} unfinished (run again to go on)" if left else ""
-        return f"{project.store}, {len(runs.all())} runs{unfinished}"
+        return f"{project.store}, {len(folders)} runs, {verdicts} verdicts{unfinished}"
+
+    return check
+
+
+def _check_run(folder: RunFolder) -> None:
+    """That the record and its segments can be read and fit each other; traces are read when somebody asks for one."""
+    from evalkit.errors import StoreError
+
+    stated, found = folder.run.trials, folder.trials().num_rows
+    if stated != found:
+        raise StoreError(
+            f"the run's record says {stated} trials, the segment holds {found}", file=folder.path,
+            fix="bring the folder back from a copy, or remove it and run again",
+        )  # fmt: skip
+    folder.scores()
+
+
+def _baselines(project: Project) -> Callable[[], str]:
+    def check() -> str:
+        from evalkit.gate.compare import find_baseline
+        from evalkit.store import Baselines
+
+        known = Baselines(project.store).all()
+        for baseline in known:
+            find_baseline(project, baseline.workflow, baseline.name)
+        return ", ".join(f"{baseline.name} of {baseline.workflow}" for baseline in known) or "none yet"
 
     return check

@@ -10,7 +10,7 @@ __all__ = ["command"]
 
 
 @click.command("gate")
-@click.argument("run_id", metavar="RUN", default="latest")
+@click.argument("run_id", metavar="[RUN]", default="latest")
 @click.option("--baseline", metavar="NAME", help="Baseline name or run id.  [default: from evalkit.yaml]")
 @format_option()
 def command(run_id: str, baseline: str | None, output: str) -> int:

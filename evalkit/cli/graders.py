@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from evalkit.cli.common import format_option, get_project, table
+from evalkit.cli.common import format_option, table
 
 __all__ = ["command"]
 
@@ -25,7 +25,7 @@ def command(context: click.Context, output: str) -> None:
     rows = []
     for name, info in available(_root()).items():
         kind = info.grader_class()
-        summary = (inspect.getdoc(kind) or "").splitlines()[0]
+        summary = (inspect.getdoc(kind) or "").partition("\n")[0]
         rows.append([name, kind.version, "quality" if kind.quality else "measure", _from_here(info.origin), summary])
     if output == "json":
         keys = ("name", "version", "kind", "origin", "summary")
@@ -37,10 +37,14 @@ def command(context: click.Context, output: str) -> None:
 def _root() -> Path | None:
     """The project's root where there is a project: its own graders are listed too."""
     from evalkit.errors import ConfigError
+    from evalkit.workflow import find_project
 
+    named = click.get_current_context().find_root().obj
     try:
-        return get_project().root
+        return find_project(Path(named) if named else None).parent
     except ConfigError:
+        if named:
+            raise
         return None
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 import click
 
@@ -34,6 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "completion": ("evalkit.cli.completion", "Print the shell completion script."),
 }
 """Command to its module and its one-line help, so that ``--help`` imports nothing."""
+_COMPLETION = "_EVALKIT_COMPLETE"
 
 
 class LazyGroup(click.Group):
@@ -86,35 +89,70 @@ def cli(ctx: click.Context, project: str | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with the documented exit code."""
+    _make_writable(sys.stdout)
+    _make_writable(sys.stderr)
+    if _COMPLETION in os.environ:
+        cli.main(prog_name="evalkit", complete_var=_COMPLETION)
     sys.exit(invoke(arguments))
+
+
+def _make_writable(stream: TextIO | None) -> None:
+    """UTF-8 for whoever reads a file or a pipe; a terminal gets what its encoding can show."""
+    if isinstance(stream, io.TextIOWrapper):
+        encoding = stream.encoding if stream.isatty() else "utf-8"
+        stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def invoke(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the documented exit code; default the arguments of the process."""
     try:
-        result: Any = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        return _call(sys.argv[1:] if arguments is None else list(arguments))
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\ninterrupted: what finished is kept, run the same command again to go on", err=True)
+        _tell("\ninterrupted: what finished is kept, run the same command again to go on")
         return int(ExitCode.INTERRUPTED)
     except EvalkitError as error:
-        click.echo(f"error: {error}", err=True)
+        _tell(f"error: {error}")
         return int(error.exit_code)
     except BrokenPipeError:
-        # the reader of our output went away; do not let the interpreter complain about it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return int(ExitCode.ERROR)
     except Exception as error:  # a defect of ours: say so, never look like a verdict
         if os.environ.get("EVALKIT_DEBUG"):
             raise
-        click.echo(
+        _tell(
             f"error: a defect in evalkit {__version__}: {type(error).__name__}: {error}\n"
-            "  fix:   run again with EVALKIT_DEBUG=1 for the traceback, and report it",
-            err=True,
+            "  fix:   run again with EVALKIT_DEBUG=1 for the traceback, and report it"
         )
         return int(ExitCode.ERROR)
+    except SystemExit as error:  # of a project's own code: its 0 is no pass
+        _tell(f"error: something called sys.exit({error.code!r}) before the command was finished")
+        return int(ExitCode.ERROR)
+
+
+def _call(arguments: list[str]) -> int:
+    """Parse and run. Not by click's own ``main``, which leaves with 1, our BLOCKED, when a pipe is closed."""
+    with cli.make_context("evalkit", arguments) as context:
+        result: Any = cli.invoke(context)
     return int(result) if isinstance(result, int) else int(ExitCode.PASS)
+
+
+def _tell(text: str) -> None:
+    """The last line to standard error; whether anyone reads it or the disk takes it changes no exit code."""
+    from evalkit.text import log_safe
+
+    with suppress(OSError):
+        click.echo(log_safe(text), err=True)
+
+
+def _discard_output() -> None:
+    """The reader of our output went away; do not let the interpreter complain about it when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.common import case_options, emit, format_option, get_project, progress_listener, run_options
+from evalkit.cli.common import case_options, emit, format_option, from_here, get_project, progress_listener, run_options
 
 if TYPE_CHECKING:
     from evalkit.gate import Verdict
@@ -86,7 +86,7 @@ def command(
     finally:
         stop()
     verdicts = [_with_baseline(outcome) for outcome in outcomes]
-    written = "" if no_report else str(project.relative(write_report(project, verdicts, report_path)))
+    written = "" if no_report else from_here(write_report(project, verdicts, report_path))
     if junit is not None:
         from evalkit.cli.common import make_report
 

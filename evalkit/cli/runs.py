@@ -24,9 +24,13 @@ def command(workflow: str | None, limit: int, output: str) -> None:
 
     project = get_project()
     folders = Runs(project.store).all(workflow)[-limit:][::-1]
+    if workflow and not folders:
+        project.names((workflow,))
     if output == "json":
         click.echo(json.dumps([codec.plain(folder.run) for folder in folders], indent=1))
         return
+    judged = sorted(Verdicts(project.store).all(), key=lambda verdict: int(verdict["created_us"]))
+    verdicts = {verdict["candidate_run"]: str(verdict["verdict"]) for verdict in judged}
     rows = []
     for folder in folders:
         run = folder.run
@@ -41,7 +45,7 @@ def command(workflow: str | None, limit: int, output: str) -> None:
                 f"{run.reused:,}",
                 str(run.errors),
                 format_money(run.cost_microusd),
-                (Verdicts(project.store).of_run(run.run_id) or {}).get("verdict", ""),
+                verdicts.get(run.run_id, ""),
             ]
         )
     headers = ["run", "workflow", "made (UTC)", "commit", "trials", "reused", "errors", "spent", "verdict"]

@@ -11,16 +11,17 @@ from evalkit.cli.common import format_option, get_project, table
 
 if TYPE_CHECKING:
     from evalkit.gate import Verdict
-    from evalkit.records import Case, Score, Trace
+    from evalkit.records import Case, Run, Score, Trace
     from evalkit.store import RunFolder
+    from evalkit.workflow import Project
 
 __all__ = ["command"]
 
 
 @click.command("show")
-@click.argument("run_id", metavar="RUN", default="latest")
+@click.argument("run_id", metavar="[RUN]", default="latest")
 @click.argument("case_id", metavar="[CASE]", required=False)
-@click.option("--all", "everything", is_flag=True, help="List unchanged cases too.")
+@click.option("--all", "everything", is_flag=True, help="List the other cases too.")
 @format_option("text", "json")
 def command(run_id: str, case_id: str | None, everything: bool, output: str) -> None:
     """Show run RUN (default the latest): its cases that changed or fail, or one CASE with its trace."""
@@ -29,26 +30,36 @@ def command(run_id: str, case_id: str | None, everything: bool, output: str) -> 
     project = get_project()
     folder = Runs(project.store).get(run_id)
     if case_id is None:
-        _show_run(folder, everything=everything, output=output)
+        _show_run(project, folder, everything=everything, output=output)
     else:
-        _show_case(folder, case_id, output)
+        _show_case(project, folder, case_id, output)
 
 
-def _show_run(folder: RunFolder, *, everything: bool, output: str) -> None:
+def _show_run(project: Project, folder: RunFolder, *, everything: bool, output: str) -> None:
     from evalkit import codec
-    from evalkit.gate.compare import load_verdict
-    from evalkit.gate.words import share
+    from evalkit.gate.compare import cases_of, load_verdict
 
-    verdict = load_verdict(get_project(), folder.run.run_id)
-    scores = folder.scores()
+    run = folder.run
+    verdict = load_verdict(project, run.run_id)
     if output == "json":
-        data = {"run": codec.plain(folder.run), "verdict": codec.plain(verdict) if verdict else None}
+        data = {"run": codec.plain(run), "verdict": codec.plain(verdict) if verdict else None}
         click.echo(json.dumps(data, indent=1))
         return
-    run = folder.run
     golden = run.golden_set
     simulated = " · simulated models" if run.simulated else ""
     click.echo(f"run {run.run_id} · {run.workflow} · {golden.name}@{golden.version} · {run.trials:,} trials{simulated}")
+    scores = folder.scores()
+    click.echo(_grader_table(run, scores))
+    critical = {case.id for case in cases_of(project, folder) if case.critical}
+    rows = _case_rows(verdict, _failures(run, scores), critical, scores if everything else [])
+    click.echo(table(["status", "", "case", "fails now"], rows) if rows else "no case changed, and none fails")
+    if verdict is not None:
+        click.echo(f"{verdict.verdict}: {verdict.sentence}")
+
+
+def _grader_table(run: Run, scores: list[Score]) -> str:
+    from evalkit.gate.words import share
+
     rows = []
     for ref in run.graders:
         mine = [score for score in scores if score.grader == ref.name and score.status != "not_applicable"]
@@ -58,35 +69,45 @@ def _show_run(folder: RunFolder, *, everything: bool, output: str) -> None:
         mean = f"{sum(values) / len(values):.4g}" if values else "–"
         errors = sum(score.status == "error" for score in mine)
         rows.append([ref.name, ref.version, f"{len(mine):,}", share(rate), mean, str(errors)])
-    click.echo(table(["grader", "version", "scores", "passed", "mean value", "errors"], rows))
-    if verdict is not None:
-        click.echo(_case_lines(verdict, scores if everything else []))
-        click.echo(f"{verdict.verdict}: {verdict.sentence}")
+    return table(["grader", "version", "scores", "passed", "mean value", "errors"], rows)
 
 
-def _case_lines(verdict: Verdict, scores: list[Score]) -> str:
+def _failures(run: Run, scores: list[Score]) -> dict[str, dict[str, str]]:
+    """What fails on a quality grader in some trial: case to grader to label."""
+    quality = {ref.name for ref in run.graders if ref.quality}
+    found: dict[str, dict[str, str]] = {}
+    for score in scores:
+        if score.grader in quality and (score.status == "error" or score.passed is False):
+            found.setdefault(score.case_id, {})[score.grader] = score.label or score.status
+    return found
+
+
+def _case_rows(
+    verdict: Verdict | None, failures: dict[str, dict[str, str]], critical: set[str], others: list[Score]
+) -> list[list[str]]:
+    """Cases as the verdict has them, worst first, then those that fail as before, then all others."""
     from evalkit.text import excerpt
 
+    statuses: dict[str, str] = {case.case_id: case.status for case in verdict.cases} if verdict else {}
+    for case_id in sorted(failures):
+        statuses.setdefault(case_id, "fails")
+    for case_id in sorted({score.case_id for score in others}):
+        statuses.setdefault(case_id, "passes")
     rows = []
-    for case in verdict.cases:
+    for case_id, status in statuses.items():
         why = ", ".join(
-            f"{item.grader} {(item.label or 'failed').replace('_', ' ')}"
-            for item in case.graders
-            if item.candidate is not None and item.candidate < 1
+            f"{grader}: {label.replace('_', ' ')}" for grader, label in sorted(failures.get(case_id, {}).items())
         )
-        rows.append([case.status, "critical" if case.critical else "", case.case_id, excerpt(why, 90)])
-    listed = {case.case_id for case in verdict.cases}
-    others = sorted({score.case_id for score in scores} - listed)
-    rows += [["unchanged", "", case_id, ""] for case_id in others]
-    return table(["status", "", "case", "fails now"], rows) if rows else "no case changed"
+        rows.append([status, "critical" if case_id in critical else "", case_id, excerpt(why, 90)])
+    return rows
 
 
-def _show_case(folder: RunFolder, case_id: str, output: str) -> None:
+def _show_case(project: Project, folder: RunFolder, case_id: str, output: str) -> None:
     from evalkit import codec
     from evalkit.errors import UsageError
     from evalkit.gate.compare import cases_of
 
-    case = next((case for case in cases_of(get_project(), folder) if case.id == case_id), None)
+    case = next((case for case in cases_of(project, folder) if case.id == case_id), None)
     traces = list(folder.traces([case_id]))
     if case is None or not traces:
         raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.engine.journal import read_journal
 from evalkit.errors import ConfigError, GoldenSetError
@@ -122,7 +122,7 @@ def make_plan(
         cases=chosen,
         trials_per_case=count,
         to_make=to_make,
-        reused=tuple(known[planned.key] for planned in wanted if planned.key in known),
+        reused=tuple(_repriced(known[planned.key], workflow, prices) for planned in wanted if planned.key in known),
         selection=selection,
         estimate_microusd=_estimate(workflow, to_make, prices),
     )
@@ -138,8 +138,7 @@ def _check_prompts(workflow: Workflow, cases: Iterable[Case]) -> None:
 
 def _check_prices(workflow: Workflow, prices: PriceTable) -> None:
     for name, pin in workflow.models.items():
-        identity = workflow.provider_identities.get(pin.provider, {})
-        if identity.get("kind") == "replay":
+        if _is_recorded(workflow, pin.provider):
             continue
         try:
             prices.find(pin.name)
@@ -171,6 +170,24 @@ def _known(wanted: Sequence[PlannedTrial], runs: Runs, redaction: str) -> dict[s
     return found
 
 
+def _is_recorded(workflow: Workflow, provider: str) -> bool:
+    """Whether answers, and what they cost, come from a recording."""
+    return bool(workflow.provider_identities.get(provider, {}).get("kind") == "replay")
+
+
+def _repriced(stored: StoredTrial, workflow: Workflow, prices: PriceTable) -> StoredTrial:
+    """A reused trial costs what it would cost now, so that all costs of a run are of one price table."""
+    calls = tuple(
+        replace(call, cost_microusd=prices.find(call.model).cost_microusd(call.usage))
+        if call.priced and not _is_recorded(workflow, call.provider)
+        else call
+        for call in stored.trace.model_calls
+    )
+    if calls == stored.trace.model_calls:
+        return stored
+    return replace(stored, trace=replace(stored.trace, model_calls=calls))
+
+
 def _estimate(workflow: Workflow, to_make: Sequence[PlannedTrial], prices: PriceTable) -> int:
     """Four characters a token, one call a trial and another one where there are tools."""
     from evalkit.workflow.retrieval import retrieve
@@ -182,7 +199,7 @@ def _estimate(workflow: Workflow, to_make: Sequence[PlannedTrial], prices: Price
         intent, risk = classify(workflow.routes.classify, case)
         route = choose(workflow.routes, case, intent=intent, risk=risk).route
         pin = workflow.model_of(route)
-        if workflow.provider_identities.get(pin.provider, {}).get("kind") == "replay":
+        if _is_recorded(workflow, pin.provider):
             continue
         documents, _ = retrieve(case, workflow.corpus, workflow.spec.retrieval.k, workflow.policies)
         messages = workflow.messages(route, case, documents, intent=intent, risk=risk)

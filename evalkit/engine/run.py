@@ -141,7 +141,7 @@ def _record(candidate: Candidate, run_id: str, started: int, trials: Sequence[St
         created_us=started,
         finished_us=_now(),
         status="complete",
-        configuration=candidate.workflow.configuration,
+        configuration=candidate.redactor.configuration(candidate.workflow.configuration),
         golden_set=candidate.golden.ref,
         graders=candidate.grading.refs,
         grading=candidate.grading.fingerprint,

@@ -9,6 +9,7 @@ from typing import Any
 
 from evalkit.errors import ConfigError
 from evalkit.providers import OpenAIChat, PriceTable, Provider, Replay
+from evalkit.providers.http import is_header_value
 from evalkit.redaction import Redactor
 from evalkit.simulator import Simulator, simulated_prices
 from evalkit.workflow.project import Project, ProviderSpec
@@ -78,18 +79,26 @@ class Targets:
             return Simulator(name)
         if spec.kind == "replay":
             return Replay(name, self._project.root / Path(spec.path or ""))
-        return OpenAIChat(
-            name, spec.base_url or "", self._key(name, spec), timeout=spec.timeout, connections=self._connections
-        )
+        key = self._key(name, spec)
+        try:
+            return OpenAIChat(name, spec.base_url or "", key, timeout=spec.timeout, connections=self._connections)
+        except ConfigError as error:
+            error.file, error.line = str(self._project.source.path), self._line(name)
+            raise
+
+    def _line(self, name: str) -> int | None:
+        return self._project.source.line(("providers", name))
 
     def _key(self, name: str, spec: ProviderSpec) -> str | None:
         if spec.api_key_env is None:
             return None
-        key = os.environ.get(spec.api_key_env)
-        if not key:
+        key = os.environ.get(spec.api_key_env, "").strip()
+        if not key or not is_header_value(key):
+            wrong = "holds characters that no key has" if key else "is not in the environment"
             raise ConfigError(
-                f"the key of provider `{name}` is not in the environment",
+                f"the key of provider `{name}` {wrong}",
                 file=self._project.source.path,
+                line=self._line(name),
                 key=f"providers.{name}.api_key_env",
                 fix=f"export {spec.api_key_env}=…",
             )

@@ -67,11 +67,18 @@ def _rates(evidence: Evidence) -> dict[str, _Rates]:
             before, now = pairs.baseline_rate[index], pairs.candidate_rate[index]
             item.known_before |= not (np.isnan(before) and np.isnan(pairs.baseline_value[index]))
             item.known_now |= not (np.isnan(now) and np.isnan(pairs.candidate_value[index]))
-            if name in evidence.quality and not np.isnan(before):
+            if name not in evidence.quality:
+                continue
+            if _says_something(before, pairs.baseline_errors[index], pairs.baseline_failures[index]):
                 item.before[name] = float(before)
-            if name in evidence.quality and not np.isnan(now):
+            if _says_something(now, pairs.errors[index], pairs.failures[index]):
                 item.now[name] = float(now)
     return rates
+
+
+def _says_something(rate: float, errors: int, failures: int) -> bool:
+    """A rate that is nought because of errors alone is no result."""
+    return not np.isnan(rate) and (rate > 0 or not errors or failures > 0)
 
 
 def _status(rates: _Rates, known: bool) -> CaseStatus:
@@ -122,6 +129,7 @@ def _result(
     case_id: str, status: CaseStatus, rates: _Rates, evidence: Evidence, scores: Mapping[str, Score]
 ) -> CaseResult:
     case = evidence.cases.get(case_id)
+    failed = {name for name, score in scores.items() if score.status == "error"}
     graders = tuple(
         GraderResult(
             grader=name,
@@ -130,7 +138,7 @@ def _result(
             label=scores[name].label if name in scores else "",
             evidence=scores[name].evidence if name in scores else {},
         )
-        for name in sorted(rates.before.keys() | rates.now.keys())
+        for name in sorted(rates.before.keys() | rates.now.keys() | failed)
     )
     bad = [_SEVERITIES.index(score.severity) for score in scores.values() if score.passed is False]
     return CaseResult(

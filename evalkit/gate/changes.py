@@ -46,7 +46,8 @@ def _lines(component: Component | None) -> list[str]:
 def _diff(left: Component | None, right: Component | None) -> str:
     before, after = _lines(left), _lines(right)
     if before == after:
-        return "(only the end of the last line differs)"
+        same = left is not None and right is not None and left.content == right.content
+        return "(the difference is in what is masked)" if same else "(only the end of the last line differs)"
     if max(len(before), len(after)) > _MAX_INPUT:
         return f"(too long to show: {len(before):,} lines before, {len(after):,} now)"
     lines = list(difflib.unified_diff(before, after, "before", "now", n=2, lineterm=""))[2:]

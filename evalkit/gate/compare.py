@@ -64,7 +64,8 @@ def judge_stored_run(
 ) -> Verdict:
     """Judge a stored run by the gate of its workflow and keep the verdict.
 
-    A baseline that was graded with other graders is graded again from its traces; no model is called.
+    A run that was graded again by the workflow's graders of now is judged by those scores. A baseline
+    that was graded with other graders is graded again from its traces; no model is called.
 
     Args:
         project: The project.
@@ -76,11 +77,12 @@ def judge_stored_run(
     Raises:
         NotComparableError: when the baseline must be graded again and the graders have changed since.
     """
+    loaded = workflow or load_workflow(project, candidate.run.workflow)
+    candidate = _newest_grading(project, candidate, loaded, grading)
     run = candidate.run
-    loaded = workflow or load_workflow(project, run.workflow)
     name = baseline_name or project.spec.baseline.name
     baseline = find_baseline(project, run.workflow, name, not_run=run.run_id)
-    if baseline is not None and not baseline.scores_path(run.grading).exists():
+    if baseline is not None:
         _grade_alike(project, candidate, baseline, loaded, grading)
     verdict = judge(
         candidate,
@@ -112,14 +114,32 @@ def compare_stored_runs(project: Project, before: str, after: str) -> Verdict:
     baseline = _resolve(project, before, candidate.run.workflow)
     if baseline.run.workflow != candidate.run.workflow:
         raise UsageError(f"run {before} is of {baseline.run.workflow}, run {after} of {candidate.run.workflow}")
-    if not baseline.scores_path(candidate.run.grading).exists():
-        _grade_alike(project, candidate, baseline, load_workflow(project, candidate.run.workflow), None)
+    if len(candidate.gradings()) > 1 or not baseline.scores_path(candidate.run.grading).exists():
+        workflow = load_workflow(project, candidate.run.workflow)
+        candidate = _newest_grading(project, candidate, workflow, None)
+        _grade_alike(project, candidate, baseline, workflow, None)
     spec = GateSpec(critical=None, min_cases=1, on_golden_change="common_cases", cost=0.0)
     verdict = judge(candidate, baseline, cases_of(project, candidate), spec, baseline_name=before)
     rules = tuple(_unjudged(rule) for rule in verdict.rules)
     if verdict.verdict == "NOT COMPARABLE":
         return verdict
+    drops = [rule for rule in rules if rule.kind == "drop"]
+    if drops and not any(rule.n for rule in drops):
+        nothing = "The runs have no case in common that a quality grader judged in both."
+        return replace(verdict, rules=rules, verdict="NOT COMPARABLE", sentence=nothing)
     return replace(verdict, rules=rules, verdict="PASS", sentence=_difference(verdict))
+
+
+def _newest_grading(project: Project, folder: RunFolder, workflow: Workflow, grading: Grading | None) -> RunFolder:
+    """The run with the scores of the graders of now, where it has been graded by them."""
+    if len(folder.gradings()) < 2:
+        return folder
+    wanted = (grading or _graders_of(project, workflow)).fingerprint
+    return RunFolder(folder.path, wanted) if folder.scores_path(wanted).exists() else folder
+
+
+def _graders_of(project: Project, workflow: Workflow) -> Grading:
+    return Grading(make_graders([(spec.use, spec.params) for spec in workflow.graders], project.root))
 
 
 def _difference(verdict: Verdict) -> str:
@@ -131,7 +151,7 @@ def _difference(verdict: Verdict) -> str:
     counts = verdict.counts
     total = verdict.golden_set.cases if verdict.golden_set else 0
     return (
-        f"{', '.join(moved) or 'nothing to compare'}; {counts.regressed} regressed, {counts.improved} improved "
+        f"{', '.join(moved) or 'no quality grader'}; {counts.regressed} regressed, {counts.improved} improved "
         f"of {count_of(total, 'case')}."
     )
 
@@ -153,7 +173,9 @@ def _unjudged(rule: RuleResult) -> RuleResult:
 def _grade_alike(
     project: Project, candidate: RunFolder, baseline: RunFolder, workflow: Workflow, grading: Grading | None
 ) -> None:
-    made = grading or Grading(make_graders([(spec.use, spec.params) for spec in workflow.graders], project.root))
+    if baseline.scores_path(candidate.run.grading).exists():
+        return
+    made = grading or _graders_of(project, workflow)
     if made.fingerprint != candidate.run.grading:
         raise NotComparableError(
             f"baseline {baseline.run.run_id} was graded with other graders than run {candidate.run.run_id}, "

@@ -25,7 +25,7 @@ class Evidence:
     cases: Mapping[str, Case]
     """The candidate's golden set."""
     touched: frozenset[str]
-    """Cases that could differ at all."""
+    """Cases with something that differs in what they depend on, or that came out otherwise when they were run again."""
     graders: Sequence[GraderRef]
     candidate_run: str
     baseline_run: str
@@ -57,8 +57,8 @@ class Evidence:
         return np.asarray([case_id in inside for case_id in case_ids], bool)
 
     def touched_mask(self, pairs: GraderPairs) -> Mask:
-        """Cases that could differ at all."""
-        return np.asarray([case_id in self.touched for case_id in pairs.case_ids], bool)
+        """Cases whose difference is no certain nought: a vendor can change under equal keys too."""
+        return np.asarray([case_id in self.touched for case_id in pairs.case_ids], bool) | pairs.differs
 
     def clusters(self, pairs: GraderPairs) -> NDArray[np.int64]:
         """A number for the cluster of each case."""
@@ -86,11 +86,16 @@ def load_evidence(
     run, base = candidate.run, baseline.run
     same_set = run.golden_set.digest == base.golden_set.digest
     common = None if same_set else _common_cases(baseline, candidate)
-    pairs = load_pairs(baseline, candidate, run.grading)
+    pairs = {name: _restrict(item, common) for name, item in load_pairs(baseline, candidate, run.grading).items()}
+    touched = touched_cases(baseline, candidate)
+    for ref in run.graders:
+        if ref.quality and ref.name in pairs:
+            item = pairs[ref.name]
+            touched |= set(np.asarray(item.case_ids, dtype=object)[_both(item) & item.differs].tolist())
     return Evidence(
-        pairs={name: _restrict(item, common) for name, item in pairs.items()},
+        pairs=pairs,
         cases={case.id: case for case in cases},
-        touched=frozenset(touched_cases(baseline, candidate)),
+        touched=frozenset(touched),
         graders=run.graders,
         candidate_run=run.run_id,
         baseline_run=base.run_id,
@@ -101,6 +106,11 @@ def load_evidence(
         common=common,
         same_prices=base.prices == run.prices,
     )
+
+
+def _both(pairs: GraderPairs) -> Mask:
+    """Cases that the grader judged in both runs."""
+    return np.asarray(~np.isnan(pairs.baseline_rate) & ~np.isnan(pairs.candidate_rate))
 
 
 def _common_cases(baseline: RunFolder, candidate: RunFolder) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,8 @@ def _baseline(candidate: RunFolder, baseline: RunFolder, evidence: Evidence) -> 
             f"In the baseline, trials or graders failed on {count_of(len(failed), 'case')}, which are left out: "
             "compare with a run that has no errors."
         )
-        yield _result("baseline without errors", "error", text, len(failed), failed)
+        result = _result("baseline without errors", "error", text, len(failed), failed)
+        yield replace(result, baseline=result.candidate, candidate=None)
     stopped = _cases(evidence, lambda item: ~np.isnan(item.baseline_rate) & np.isnan(item.candidate_rate))
     stopped = sorted(set(stopped) & made)
     if stopped:

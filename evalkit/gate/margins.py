@@ -86,12 +86,12 @@ def _numbers(rule: GateRule, found: Paired, pairs: GraderPairs, mask: Mask, evid
         unit="share",
         n=found.n,
         touched=found.touched,
-        baseline=None if found.n == 0 else found.baseline,
-        candidate=None if found.n == 0 else found.candidate,
-        delta=found.delta,
-        low=found.low,
-        high=found.high,
-        p=found.p_worse,
+        baseline=found.baseline if found.n else None,
+        candidate=found.candidate if found.n else None,
+        delta=found.delta if found.n else None,
+        low=found.low if found.n else None,
+        high=found.high if found.n else None,
+        p=found.p_worse if found.n else None,
         limit=-(rule.max_drop or 0.0),
         broke=found.broke,
         fixed=found.fixed,
@@ -111,7 +111,7 @@ def _judged(item: _Comparison, p: float, spec: GateSpec) -> RuleResult:
             f"Errors alone make the difference for {grader_in_slice(result.grader, result.slice)}: "
             "without them there is no evidence of a drop."
         )
-    return replace(result, status=status, sentence=sentence, p=p)
+    return replace(result, status=status, sentence=sentence, p=p if item.found.n else None)
 
 
 def _status(result: RuleResult, found: Paired, margin: float, p: float, spec: GateSpec) -> tuple[RuleStatus, str]:

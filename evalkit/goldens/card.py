@@ -5,17 +5,35 @@ from __future__ import annotations
 import datetime as dt
 import re
 from pathlib import Path
+from typing import Annotated
 
 import yaml
 from pydantic import Field, field_validator
 
 from evalkit.atomic import write_text
 from evalkit.configfile import FileModel, parse, read_yaml
+from evalkit.errors import GoldenSetError
 
-__all__ = ["Card", "Change", "read_card", "write_card"]
+__all__ = ["Card", "Change", "check_version", "read_card", "write_card"]
 
 CARD_NAME = "card.yaml"
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
+_NO_FILE_NAME = "a version is a file name: letters, digits, dot, dash and underscore"
+
+Pair = Annotated[tuple[str, ...], Field(min_length=2, max_length=2)]
+"""Two case ids. Not ``tuple[str, str]``, for which half a pair is a missing key."""
+
+
+def check_version(version: str) -> None:
+    """Refuse a version that is no file name.
+
+    Raises:
+        GoldenSetError: for anything else.
+    """
+    if not _VERSION.fullmatch(version):
+        raise GoldenSetError(
+            _NO_FILE_NAME, key="version", value=version, fix="begin with a letter or a digit, for example 2026.11.0"
+        )
 
 
 class Change(FileModel):
@@ -31,7 +49,7 @@ class Change(FileModel):
     @classmethod
     def _file_name(cls, value: str) -> str:
         if not _VERSION.fullmatch(value):
-            raise ValueError("a version is a file name: letters, digits, dot, dash and underscore")
+            raise ValueError(_NO_FILE_NAME)
         return value
 
 
@@ -46,7 +64,7 @@ class Card(FileModel):
     refresh_due: dt.date = Field(description="The day by which the owner looks through the cases again.")
     languages: tuple[str, ...] = Field(default=(), description="Locales covered.")
     min_slice: int = Field(default=8, ge=1, description="Slices with fewer cases are reported as thin.")
-    allow_similar: tuple[tuple[str, str], ...] = Field(
+    allow_similar: tuple[Pair, ...] = Field(
         default=(),
         description="Pairs of case ids that are near duplicates on purpose, such as a safe and an unsafe twin.",
     )

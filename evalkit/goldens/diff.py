@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evalkit.codec import plain
+from evalkit.fingerprint import canonical_json
 from evalkit.goldens.goldenset import GoldenSet
 from evalkit.records import Case, Json
 
-__all__ = ["CaseChange", "GoldenDiff", "diff"]
+__all__ = ["CaseChange", "GoldenDiff", "KeyChange", "diff"]
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class KeyChange:
+    """A value that differs. ``before`` and ``after`` are canonical JSON, empty where the key is not there."""
+
+    key: str
+    before: str
+    after: str
 
 
 @dataclass(frozen=True)
 class CaseChange:
-    """A case in both versions whose content differs, with the keys that do."""
+    """A case in both versions whose content differs, with the values that do."""
 
     case_id: str
-    keys: tuple[str, ...]
+    values: tuple[KeyChange, ...]
     before: Case
     after: Case
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that differ, dotted."""
+        return tuple(value.key for value in self.values)
 
 
 @dataclass(frozen=True)
@@ -50,7 +68,7 @@ def diff(before: GoldenSet, after: GoldenSet) -> GoldenDiff:
         added=tuple(case for case in after.cases if case.id not in old),
         removed=tuple(case for case in before.cases if case.id not in new),
         changed=tuple(
-            CaseChange(case.id, _changed_keys(plain(old_cases[case.id]), plain(case)), old_cases[case.id], case)
+            CaseChange(case.id, tuple(_changes(plain(old_cases[case.id]), plain(case))), old_cases[case.id], case)
             for case in after.cases
             if case.id in differing
         ),
@@ -58,10 +76,13 @@ def diff(before: GoldenSet, after: GoldenSet) -> GoldenDiff:
     )
 
 
-def _changed_keys(before: Json, after: Json, prefix: str = "") -> tuple[str, ...]:
+def _changes(before: Json, after: Json, prefix: str = "") -> Iterator[KeyChange]:
     if isinstance(before, dict) and isinstance(after, dict):
-        keys: list[str] = []
         for key in sorted(before.keys() | after.keys()):
-            keys += _changed_keys(before.get(key), after.get(key), f"{prefix}.{key}" if prefix else key)
-        return tuple(keys)
-    return () if before == after else (prefix,)
+            name = f"{prefix}.{key}" if prefix else key
+            yield from _changes(before.get(key, _ABSENT), after.get(key, _ABSENT), name)
+        return
+    # as JSON, because 1, 1.0 and true are equal to Python and three values to a tool
+    old, new = (("" if value is _ABSENT else canonical_json(value).decode()) for value in (before, after))
+    if old != new:
+        yield KeyChange(prefix, old, new)

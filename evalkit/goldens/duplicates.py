@@ -34,9 +34,9 @@ class Similar:
 def find_duplicates(cases: tuple[Case, ...], threshold: float = SIMILAR) -> list[Similar]:
     """Pairs of cases with the same or nearly the same input, most alike first.
 
-    Exact means that input, context, role, tenant and tools are all equal: one of the two is
-    worthless. Near means that the conversations are alike with digits masked, so that a
-    template filled with other order numbers is found.
+    Exact means that all that reaches the model is equal (input, context, variables, role, tenant,
+    locale and tools): one of the two is worthless. Near means that the conversations are alike
+    with digits masked, so that a template filled with other order numbers is found.
     """
     exact = _exact_pairs(cases)
     named = {(pair.first, pair.second) for pair in exact}
@@ -45,19 +45,19 @@ def find_duplicates(cases: tuple[Case, ...], threshold: float = SIMILAR) -> list
 
 
 def _exact_pairs(cases: tuple[Case, ...]) -> list[Similar]:
-    groups: dict[object, list[str]] = defaultdict(list)
+    groups: dict[str, list[str]] = defaultdict(list)
     for case in cases:
-        key = (case.input, case.context, case.role, case.tenant, repr(case.tools), repr(case.recorded_tools))
-        groups[repr(key)].append(case.id)
+        reaches = (case.input, case.context, case.variables, case.role, case.tenant, case.locale)
+        groups[repr((reaches, case.tools, case.recorded_tools))].append(case.id)
     return [Similar(ids[0], other, 1.0, exact=True) for ids in groups.values() if len(ids) > 1 for other in ids[1:]]
 
 
 def _near_pairs(cases: tuple[Case, ...], threshold: float) -> list[Similar]:
-    if len(cases) < 2:
-        return []
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     texts = [_NUMBER.sub("0", " ".join(turn.content for turn in case.input).lower()) for case in cases]
+    if len(cases) < 2 or not "".join(texts).strip():
+        return []
     vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), dtype=np.float32).fit_transform(texts)
     pairs: list[Similar] = []
     for start in range(0, len(cases), _BLOCK):

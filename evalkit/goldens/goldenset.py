@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from evalkit.atomic import atomic_path
 from evalkit.errors import ConfigError, GoldenSetError
-from evalkit.goldens.card import CARD_NAME, Card, Change, read_card, write_card
+from evalkit.goldens.card import CARD_NAME, Card, Change, check_version, read_card, write_card
 from evalkit.goldens.digest import case_digests, set_digest
 from evalkit.goldens.jsonl import load_jsonl
 from evalkit.goldens.schema import CASE_SCHEMA, SCHEMA_VERSION, cases_to_table, table_to_cases
@@ -48,8 +49,12 @@ class GoldenSet:
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
-        """The cases in id order."""
-        return tuple(table_to_cases(self.table))
+        """The cases in id order.
+
+        Raises:
+            GoldenSetError: for a row that is no case, such as one without message.
+        """
+        return tuple(table_to_cases(self.table, self.path))
 
     @property
     def ref(self) -> GoldenSetRef:
@@ -65,18 +70,23 @@ class GoldenSet:
         for case in self.cases:
             if case.id == case_id:
                 return case
-        raise GoldenSetError(f"no case `{case_id}` in {self.name}@{self.version}", file=self.path)
+        close = difflib.get_close_matches(case_id, self.digests, n=1)
+        raise GoldenSetError(
+            f"no case `{case_id}` in {self.name}@{self.version}",
+            file=self.path,
+            fix=f"did you mean `{close[0]}`?" if close else None,
+        )
 
 
 def from_cases(name: str, version: str, cases: Iterable[Case], *, path: Path | None = None) -> GoldenSet:
     """A golden set from cases in memory.
 
     Raises:
-        GoldenSetError: when there are none, or an id is empty or occurs twice.
+        GoldenSetError: when there are none, an id is empty or occurs twice, or a case cannot be stored.
     """
     members = list(cases)
     _check_ids([case.id for case in members], path)
-    return GoldenSet(name, version, cases_to_table(members), path=path)
+    return GoldenSet(name, version, cases_to_table(members, path), path=path)
 
 
 def load(location: Path, version: str | None = None) -> GoldenSet:
@@ -117,12 +127,12 @@ def _load_folder(folder: Path, version: str | None) -> GoldenSet:
             fix="build one: evalkit goldens build CASES.jsonl --to FOLDER --version VERSION",
         )
     path = folder / f"{wanted}.parquet"
-    if not path.exists():
+    stated = next((change.digest for change in card.changelog if change.version == wanted), None)
+    if stated is None or not path.exists():
         known = ", ".join(change.version for change in card.changelog) or "none"
         raise GoldenSetError(f"no version `{wanted}`", file=path, fix=f"versions in the card: {known}")
     golden = _from_table(card.name, wanted, read_table(path), path, card)
-    stated = next((change.digest for change in card.changelog if change.version == wanted), None)
-    if stated is not None and stated != golden.digest:
+    if stated != golden.digest:
         raise GoldenSetError(
             "the content is not what the card states: the file was changed after it was built",
             file=path,
@@ -162,24 +172,21 @@ def read_table(path: Path) -> pa.Table:
         GoldenSetError: for a truncated or foreign file, or one of a newer schema.
     """
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            metadata = file.metadata.metadata or {}
+            table = file.read()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from None
+    written = metadata.get(_SCHEMA_KEY, SCHEMA_VERSION.encode())
+    if written != SCHEMA_VERSION.encode():
         raise GoldenSetError(
-            f"not a readable Parquet file: {reason}",
-            file=path,
-            fix="the file is truncated or of another kind: restore it from version control, or build it again",
-        ) from None
-    metadata = table.schema.metadata or {}
-    written = metadata.get(_SCHEMA_KEY)
-    if written is not None and written.decode() != SCHEMA_VERSION:
-        raise GoldenSetError(
-            f"the file has golden set schema {written.decode()}, this evalkit reads {SCHEMA_VERSION}",
+            f"the file has golden set schema {written.decode(errors='replace')}, this evalkit reads {SCHEMA_VERSION}",
             file=path,
             fix="upgrade evalkit",
         )
-    missing = [field.name for field in CASE_SCHEMA if field.name not in table.column_names]
-    extra = [name for name in table.column_names if name not in CASE_SCHEMA.names]
+    missing = [name for name in CASE_SCHEMA.names if name not in names]
+    extra = [name for name in names if name not in CASE_SCHEMA.names]
     if missing or extra:
         raise GoldenSetError(
             "not a golden set: " + "; ".join(_column_problems(missing, extra)),
@@ -187,9 +194,22 @@ def read_table(path: Path) -> pa.Table:
             fix="import it: evalkit goldens import FILE --to FOLDER",
         )
     try:
-        return table.select(CASE_SCHEMA.names).cast(CASE_SCHEMA).combine_chunks()
-    except (pa.ArrowException, ValueError) as error:
+        table = table.select(CASE_SCHEMA.names).cast(CASE_SCHEMA).combine_chunks()
+    except (pa.ArrowException, ValueError, KeyError) as error:
         raise GoldenSetError(f"a column has the wrong type: {str(error).splitlines()[0]}", file=path) from None
+    try:
+        table.validate(full=True)
+    except pa.ArrowException as error:
+        raise _unreadable(path, error) from None
+    return table
+
+
+def _unreadable(path: Path, error: Exception) -> GoldenSetError:
+    return GoldenSetError(
+        f"not a readable Parquet file: {str(error).splitlines()[0]}",
+        file=path,
+        fix="the file is truncated or of another kind: restore it from version control, or build it again",
+    )
 
 
 def _column_problems(missing: list[str], extra: list[str]) -> list[str]:
@@ -215,28 +235,33 @@ def build(
         today: The date of the entry.
 
     Raises:
-        GoldenSetError: for bad ids, or when the version exists with other content.
+        GoldenSetError: for bad ids, a version that is no file name, or one that exists with other content.
     """
-    golden = from_cases(card.name, version, cases, path=folder / f"{version}.parquet")
-    for change in card.changelog:
-        if change.version == version and change.digest != golden.digest:
-            raise GoldenSetError(
-                f"version {version} exists with other content",
-                file=folder / f"{version}.parquet",
-                fix="versions never change: choose a new one",
-            )
-    write_parquet(golden.table, folder / f"{version}.parquet")
-    if not any(change.version == version for change in card.changelog):
+    check_version(version)
+    path = folder / f"{version}.parquet"
+    golden = from_cases(card.name, version, cases, path=path)
+    stated = next((change.digest for change in card.changelog if change.version == version), None)
+    there = load(path).digest if stated is None and path.exists() else stated
+    if there not in (None, golden.digest):
+        raise GoldenSetError(
+            f"version {version} exists with other content", file=path, fix="versions never change: choose a new one"
+        )
+    write_parquet(golden.table, path)
+    if stated is None:
         entry = Change(
             version=version, date=today or dt.date.today(), digest=golden.digest, cases=golden.table.num_rows, note=note
         )
         card = card.model_copy(update={"changelog": (entry, *card.changelog)})
         write_card(folder, card)
-    return GoldenSet(golden.name, version, golden.table, card, golden.path)
+    return GoldenSet(golden.name, version, golden.table, card, path)
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
     """Write a golden set table atomically (zstd, fixed row groups, only the schema version as metadata)."""
-    plain = table.replace_schema_metadata({_SCHEMA_KEY: SCHEMA_VERSION.encode()})
-    with atomic_path(path) as partial:
-        pq.write_table(plain, partial, compression="zstd", row_group_size=_ROW_GROUP, store_schema=False)
+    plain = table.replace_schema_metadata(None)
+    with (
+        atomic_path(path) as partial,
+        pq.ParquetWriter(partial, plain.schema, compression="zstd", store_schema=False) as writer,
+    ):
+        writer.write_table(plain, row_group_size=_ROW_GROUP)
+        writer.add_key_value_metadata({_SCHEMA_KEY.decode(): SCHEMA_VERSION})

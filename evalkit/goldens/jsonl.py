@@ -8,17 +8,20 @@ a plain string among ``facts`` for a fact with one wording.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evalkit import codec
-from evalkit.errors import GoldenSetError
-from evalkit.records import Case
-from evalkit.text import scrub_json
+from evalkit.goldens.source import Place, check_data, decode_record, read_json_lines
+from evalkit.records import Case, Json
+from evalkit.text import visible
 
-__all__ = ["case_from_json", "case_to_json", "dump_jsonl", "load_jsonl"]
+__all__ = ["case_from_json", "case_to_json", "dump_jsonl", "load_jsonl", "safe_json"]
+
+_SPECIAL = re.compile(r"[^\n\x20-\x7e]")
 
 
 def load_jsonl(path: Path) -> list[Case]:
@@ -27,56 +30,24 @@ def load_jsonl(path: Path) -> list[Case]:
     Raises:
         GoldenSetError: naming file, line, key and value of the first problem.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise GoldenSetError(f"cannot read the file: {error.strerror}", file=path) from None
-    except UnicodeDecodeError as error:
-        raise GoldenSetError(f"not UTF-8 text (byte {error.start})", file=path) from None
-    return list(_parse_lines(text, path))
-
-
-def _parse_lines(text: str, path: Path) -> Iterator[Case]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise GoldenSetError(f"not valid JSON: {error.msg}", file=path, line=number) from None
-        yield case_from_json(data, file=path, line=number)
+    return [_decode(data, place) for place, data in read_json_lines(path)]
 
 
 def case_from_json(data: Any, *, file: Path | str | None = None, line: int | None = None) -> Case:
     """One case from plain data.
 
     Raises:
-        GoldenSetError: for unknown keys, wrong types, or numbers that JSON does not have.
+        GoldenSetError: for unknown keys, wrong types, or values that JSON does not have.
     """
+    place = Place(file, line)
     if not isinstance(data, dict):
-        raise GoldenSetError("a case is a JSON object", file=file, line=line, value=data)
-    clean, replaced = scrub_json(data)
-    if replaced:
-        raise GoldenSetError(
-            f"{replaced} lone surrogate(s) in the text", file=file, line=line, fix="save the file as UTF-8"
-        )
-    not_finite = _find_not_finite(clean)
-    if not_finite:
-        raise GoldenSetError("NaN and infinity are not JSON", file=file, line=line, key=not_finite)
-    try:
-        return codec.strict(Case, _long_form(clean))
-    except codec.ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in problem["loc"][1:])
-        unknown = problem["type"] == "unexpected_keyword_argument"
-        raise GoldenSetError(
-            f"unknown key `{problem['loc'][-1]}`" if unknown else problem["msg"],
-            file=file,
-            line=line,
-            key=f"{data.get('id', '?')}: {key}",
-            value=problem["input"],
-            fix="`evalkit schema case` prints the keys" if unknown else None,
-        ) from None
+        raise place.error("a case is a JSON object", data)
+    check_data(data, place.at)
+    return _decode(data, place)
+
+
+def _decode(data: dict[str, Any], place: Place) -> Case:
+    return decode_record(Case, _long_form(data), replace(place, key=f"{data.get('id', '?')}: "))
 
 
 def _long_form(data: dict[str, Any]) -> dict[str, Any]:
@@ -88,21 +59,6 @@ def _long_form(data: dict[str, Any]) -> dict[str, Any]:
         facts = [[fact] if isinstance(fact, str) else fact for fact in expect["facts"]]
         result["expect"] = {**expect, "facts": facts}
     return result
-
-
-def _find_not_finite(value: Any, path: str = "") -> str | None:
-    if isinstance(value, float) and not math.isfinite(value):
-        return path or "."
-    items: Iterable[tuple[Any, Any]] = ()
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    for key, item in items:
-        found = _find_not_finite(item, f"{path}.{key}" if path else str(key))
-        if found:
-            return found
-    return None
 
 
 def case_to_json(case: Case) -> dict[str, Any]:
@@ -118,6 +74,23 @@ def case_to_json(case: Case) -> dict[str, Any]:
 
 
 def dump_jsonl(cases: Iterable[Case]) -> str:
-    """Cases as JSON lines, sorted by id, ending in a newline."""
-    ordered = sorted(cases, key=lambda case: case.id)
-    return "".join(json.dumps(case_to_json(case), ensure_ascii=False, allow_nan=False) + "\n" for case in ordered)
+    """Cases as JSON lines, sorted by id, ending in a newline; see :func:`safe_json`."""
+    return "".join(safe_json(case_to_json(case)) + "\n" for case in sorted(cases, key=lambda case: case.id))
+
+
+def safe_json(value: Json, indent: int | None = None) -> str:
+    """JSON that reads back the same and is safe to show.
+
+    Letters stay as they are; what is invisible, moves the cursor, turns the direction of writing
+    or starts a command in a CI log is written as an escape.
+
+    Raises:
+        ValueError: for NaN and infinities.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    return _SPECIAL.sub(_escaped, text).replace("##[", "##\\u005b")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match.group()
+    return character if visible(character) == character else json.dumps(character)[1:-1]

@@ -8,19 +8,28 @@ string columns whose names end in ``_json``.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from evalkit import codec
+from evalkit.errors import GoldenSetError
 from evalkit.fingerprint import canonical_json
+from evalkit.goldens.source import Place, parse_json
 from evalkit.records import Case, Json
 
 __all__ = ["CASE_SCHEMA", "SCHEMA_VERSION", "cases_to_table", "table_to_cases"]
 
 SCHEMA_VERSION = "1"
 """Of the Parquet layout. Readers refuse a newer one."""
+
+_SUSPECT = re.compile(r"\\u|NaN|Infinity|[eE][+-]?\d{3}")
+"""What JSON text must have to hold a lone surrogate or a number that is not finite."""
+_UNFIT = (ValueError, TypeError, RecursionError, pa.ArrowException)
+_REBUILD = "restore the file from version control, or build it again: evalkit goldens build"
 
 _TEXT = pa.string()
 _TEXTS = pa.list_(pa.string())
@@ -107,23 +116,72 @@ CASE_SCHEMA = pa.schema(
 """One row a case, sorted by id. The columns are the fields of :class:`evalkit.records.Case`."""
 
 
-def cases_to_table(cases: Iterable[Case]) -> pa.Table:
+def cases_to_table(cases: Iterable[Case], file: Path | None = None) -> pa.Table:
     """Build the canonical table: fixed schema, sorted by id, one chunk.
 
+    Args:
+        cases: The cases, in any order.
+        file: Where they come from or go to, for errors.
+
     Raises:
-        ValueError: for NaN or infinities in free-form values.
+        GoldenSetError: for a case with values that JSON does not have, or text without UTF-8 form.
     """
-    rows = [_to_row(codec.plain(case)) for case in sorted(cases, key=lambda case: case.id)]
+    members = sorted(cases, key=lambda case: case.id)
+    try:
+        return _table(members)
+    except _UNFIT:
+        raise _unfit(members, file) from None
+
+
+def _table(cases: Iterable[Case]) -> pa.Table:
+    rows = [_to_row(codec.plain(case, mode="python")) for case in cases]
     return pa.Table.from_pylist(rows, schema=CASE_SCHEMA).combine_chunks()
 
 
-def table_to_cases(table: pa.Table) -> list[Case]:
-    """The cases of a table in this module's schema."""
-    return [codec.decode(Case, _from_row(row)) for row in table.to_pylist()]
+def _unfit(cases: Iterable[Case], file: Path | None) -> GoldenSetError:
+    for case in cases:
+        try:
+            _table([case])
+        except _UNFIT as error:
+            return GoldenSetError(
+                f"the case cannot be stored: {error}", file=file, key=case.id, fix="write the value as plain JSON"
+            )
+    return GoldenSetError("the cases cannot be stored together", file=file, fix="build several smaller golden sets")
+
+
+def table_to_cases(table: pa.Table, file: Path | None = None) -> list[Case]:
+    """The cases of a table in this module's schema.
+
+    Args:
+        table: One row a case.
+        file: Where it comes from, for errors.
+
+    Raises:
+        GoldenSetError: naming the first row that is no case, and the value that does not fit.
+    """
+    return [_to_case(row, Place(file, key=f"{row['id']}: ")) for row in table.to_pylist()]
+
+
+def _to_case(row: Mapping[str, Any], place: Place) -> Case:
+    absent = next((name for name, value in row.items() if value is None), None)
+    if absent is not None:
+        raise place.at(absent).error("the column has no value in this row", fix=_REBUILD)
+    try:
+        return codec.decode(Case, _from_row(row))
+    except codec.ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise place.at(*problem["loc"]).error(problem["msg"], problem["input"], fix=_REBUILD) from None
+    except (GoldenSetError, ValueError, TypeError, RecursionError) as error:
+        reason = error.message if isinstance(error, GoldenSetError) else error
+        raise place.error(f"the row is no case: {reason}", fix=_REBUILD) from None
 
 
 def _dump(value: Json) -> str:
     return canonical_json(value).decode("utf-8", "surrogatepass")
+
+
+def _load(text: str) -> Json:
+    return parse_json(text, Place(None)) if _SUSPECT.search(text) else json.loads(text)
 
 
 def _to_row(case: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +227,7 @@ def _from_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "expect": expect,
         "tools": [_from_json(tool, "parameters") for tool in row["tools"]],
         "recorded_tools": [_from_json(tool, "arguments", "result") for tool in row["recorded_tools"]],
-        "variables": json.loads(row["variables_json"]),
+        "variables": _load(row["variables_json"]),
         "slices": {pair["key"]: pair["value"] for pair in row["slices"]},
     }
 
@@ -187,5 +245,5 @@ def _from_json(item: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     rest = {key: value for key, value in item.items() if not key.endswith("_json")}
     for key in keys:
         text = item[f"{key}_json"]
-        rest[key] = None if text is None else json.loads(text)
+        rest[key] = None if text is None else _load(text)
     return rest

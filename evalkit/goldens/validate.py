@@ -6,15 +6,17 @@ import datetime as dt
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+from urllib.parse import quote
 
 from evalkit.fingerprint import canonical_json
 from evalkit.goldens.card import Card
 from evalkit.goldens.duplicates import find_duplicates
 from evalkit.goldens.goldenset import GoldenSet
 from evalkit.jsonschemas import schema_problems, value_problems
-from evalkit.records import Case, ToolSpec
+from evalkit.records import Case, Json, ToolSpec
 
 __all__ = ["Finding", "Level", "validate", "validate_case"]
 
@@ -23,6 +25,7 @@ Level: TypeAlias = Literal["error", "warning", "note"]
 _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|\d{3}))?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NEAR_LIMIT = 20_000
+_TOOL = "urn:evalkit:tool"
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,12 @@ def validate_case(
     yield from _keys(case)
     yield from _documents(case, corpus_ids)
     yield from _facts(case)
+    broken: set[str] = set()
     for index, tool in enumerate(case.tools):
         for problem in schema_problems(tool.parameters):
+            broken.add(tool.name)
             yield Finding("error", "tool-schema", problem, case.id, f"tools[{index}].parameters")
-    yield from _tool_expectation(case, tools or {})
+    yield from _tool_expectation(case, tools or {}, broken)
 
 
 def _conversation(case: Case) -> Iterator[Finding]:
@@ -146,7 +151,7 @@ def _unsupported_facts(case: Case) -> Iterator[Finding]:
     source = " ".join(
         [turn.content for turn in case.input]
         + [f"{document.title} {document.text} {document.date or ''}" for document in case.context]
-        + [canonical_json(tool.result).decode() + (tool.error or "") for tool in case.recorded_tools]
+        + [text for tool in case.recorded_tools for text in (*_texts(tool.result), tool.error or "")]
     )
     haystack = _squash(source)
     for index, wordings in enumerate(case.expect.facts):
@@ -160,11 +165,24 @@ def _unsupported_facts(case: Case) -> Iterator[Finding]:
             )
 
 
+def _texts(value: Json) -> Iterator[str]:
+    """All that is written in a JSON value, keys included, in its order."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
+    else:
+        yield value if isinstance(value, str) else canonical_json(value).decode()
+
+
 def _squash(text: str) -> str:
     return re.sub(r"[\W_]+", "", text.casefold())
 
 
-def _tool_expectation(case: Case, tools: Mapping[str, ToolSpec]) -> Iterator[Finding]:
+def _tool_expectation(case: Case, tools: Mapping[str, ToolSpec], broken: AbstractSet[str]) -> Iterator[Finding]:
     known = {tool.name: tool for tool in case.tools} or tools
     expected = case.expect.tools
     if expected is None:
@@ -182,7 +200,7 @@ def _tool_expectation(case: Case, tools: Mapping[str, ToolSpec]) -> Iterator[Fin
         if name not in known:
             yield Finding("error", "unknown-tool", f"no tool `{name}`", case.id, "expect.tools")
     for call in calls:
-        if call.name in known:
+        if call.name in known and call.name not in broken:
             yield from _expected_arguments(case, known[call.name], call.arguments)
 
 
@@ -194,8 +212,14 @@ def _expected_arguments(case: Case, tool: ToolSpec, arguments: Mapping[str, tupl
             yield Finding("error", "unknown-argument", f"`{tool.name}` has no argument `{name}`", case.id, key)
             continue
         for value in accepted:
-            for problem in value_problems(properties[name], value):
+            for problem in value_problems(_argument_schema(tool.parameters, name), value):
                 yield Finding("error", "argument-schema", problem, case.id, key)
+
+
+def _argument_schema(parameters: Mapping[str, Json], name: str) -> dict[str, Json]:
+    """The schema of one argument; the tool's whole schema is put beside it, so that its references lead somewhere."""
+    pointer = quote(name.replace("~", "~0").replace("/", "~1"))
+    return {"$defs": {"tool": {**parameters, "$id": _TOOL}}, "$ref": f"{_TOOL}#/properties/{pointer}"}
 
 
 def _duplicates(golden: GoldenSet) -> Iterator[Finding]:

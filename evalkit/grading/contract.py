@@ -16,15 +16,18 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, fields
+from importlib.abc import InspectLoader
 from typing import Any, ClassVar
 
 from evalkit.errors import GraderError
 from evalkit.fingerprint import fingerprint
 from evalkit.records import Case, GraderRef, Json, Severity, Trace
 
-__all__ = ["Grade", "Grader", "grader_ref"]
+__all__ = ["PROJECT_MODULES", "Grade", "Grader", "check_class", "grader_ref"]
+
+PROJECT_MODULES = "evalkit_project_graders."
+"""What the module names of a project's own graders begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,10 @@ class Grade:
     passed: bool | None = None
     """Whether the trial is right by this grader; None where that is no question."""
     label: str = ""
-    """The kind of result in one word, for example ``over_refusal``."""
+    """The kind of result in one word, for example ``over_refusal``; at most 200 characters."""
     severity: Severity = "none"
     evidence: Mapping[str, Json] = field(default_factory=dict)
-    """What a reviewer needs to see why, and no more."""
+    """What a reviewer needs to see why, and no more: a JSON object of at most 16,384 bytes."""
 
     @classmethod
     def check(cls, passed: bool, label: str = "", *, severity: Severity = "none", **evidence: Json) -> Grade:
@@ -63,31 +66,54 @@ class Grader(ABC):
 
 
 def grader_ref(grader: Grader) -> GraderRef:
-    """Name, version and fingerprint (with parameters and the source of the class) of a grader.
+    """Name, version and fingerprint (with parameters, and the source of a project's own) of a grader.
 
     Raises:
-        GraderError: when the class is not a frozen dataclass, or its parameters are not JSON.
+        GraderError: when the class breaks the contract, or its parameters are not JSON.
     """
     kind: Any = type(grader)
-    if not _is_frozen(kind):
-        raise GraderError("a grader is a frozen dataclass", key=kind.__qualname__, fix="add @dataclass(frozen=True)")
+    check_class(kind)
     values = {item.name: getattr(grader, item.name) for item in fields(kind)}
     try:
         digest = fingerprint(
             "grader", {"name": grader.name, "version": grader.version, "params": values, "source": _source(kind)}
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise GraderError(f"a parameter is not JSON: {error}", key=grader.name) from None
     return GraderRef(grader.name, grader.version, digest, grader.quality)
 
 
-def _is_frozen(kind: Any) -> bool:
-    return is_dataclass(kind) and bool(getattr(kind, "__dataclass_params__").frozen)  # noqa: B009
+def check_class(kind: type[Grader], file: str | None = None) -> None:
+    """Check what the type of a grader's class cannot say.
+
+    Args:
+        kind: The class.
+        file: Where it comes from, for the error.
+
+    Raises:
+        GraderError: when it has no name or no version, or is no frozen dataclass.
+    """
+    for attribute in ("name", "version"):
+        value = getattr(kind, attribute, None)
+        if not (isinstance(value, str) and value):
+            raise GraderError(
+                "a grader needs a name and a version",
+                file=file,
+                key=kind.__qualname__,
+                value=value,
+                fix=f'add {attribute}: ClassVar[str] = "..."',
+            )
+    parameters = getattr(kind, "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen:
+        raise GraderError(
+            "a grader is a frozen dataclass", file=file, key=kind.__qualname__, fix="add @dataclass(frozen=True)"
+        )
 
 
 def _source(kind: type) -> str:
-    """The text of the module of a grader from a project; graders of a distribution state a version instead."""
+    """The text that a project's grader was made from; graders of a distribution state a version instead."""
     module = inspect.getmodule(kind)
-    if module is None or not module.__name__.startswith("evalkit_project_graders."):
+    if module is None or not module.__name__.startswith(PROJECT_MODULES):
         return ""
-    return Path(inspect.getfile(kind)).read_text(encoding="utf-8")
+    loader = module.__loader__
+    return (loader.get_source(module.__name__) or "") if isinstance(loader, InspectLoader) else ""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields
+from importlib.abc import SourceLoader
+from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -15,12 +18,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from evalkit.errors import GraderError
-from evalkit.grading.contract import Grader
+from evalkit.fingerprint import fingerprint_bytes, short
+from evalkit.grading.contract import PROJECT_MODULES, Grader, check_class
+from evalkit.grading.faults import said
 
 __all__ = ["ENTRY_POINT_GROUP", "GraderInfo", "available", "describe", "make_graders"]
 
 ENTRY_POINT_GROUP = "evalkit.graders"
-_PREFIX = "evalkit_project_graders."
 
 
 @dataclass(frozen=True)
@@ -35,35 +39,61 @@ class GraderInfo:
         """Load the class.
 
         Raises:
-            GraderError: when that fails or it is no grader.
+            GraderError: when that fails, or it is no grader, or one of another name.
         """
         try:
             found = self.load()
-        except GraderError:
+        except (GraderError, KeyboardInterrupt):
             raise
-        except Exception as error:  # a plugin may fail in any way while it is imported
-            raise GraderError(
-                f"the grader cannot be loaded: {type(error).__name__}: {error}", file=self.origin, key=self.name
-            ) from error
+        except BaseException as error:  # a plugin may fail in any way while it is imported
+            raise GraderError(f"the grader cannot be loaded: {said(error)}", file=self.origin, key=self.name) from error
         if not (isinstance(found, type) and issubclass(found, Grader)):
             raise GraderError("not a subclass of evalkit.grading.Grader", file=self.origin, key=self.name)
+        check_class(found, self.origin)
+        if found.name != self.name:
+            raise GraderError(
+                f"the entry point `{self.name}` leads to a grader named `{found.name}`",
+                file=self.origin,
+                key=self.name,
+                value=found.name,
+                fix=f"register it as `{found.name}`",
+            )
         return found
 
 
 def available(project_root: Path | None = None) -> Mapping[str, GraderInfo]:
     """All graders by name; the project's own win over installed ones.
 
+    A name that two packages register is listed with both, and refused when it is used.
+
     Raises:
         GraderError: when a file of the project's folder cannot be imported, or a name occurs twice in it.
     """
-    found = {point.name: GraderInfo(point.name, _origin(point), point.load) for point in _entry_points()}
+    found = _installed_graders()
     if project_root is not None:
         found |= _project_graders(project_root / "graders")
     return dict(sorted(found.items()))
 
 
-def _entry_points() -> Iterable[EntryPoint]:
-    return entry_points(group=ENTRY_POINT_GROUP)
+def _installed_graders() -> dict[str, GraderInfo]:
+    points: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        points.setdefault(point.name, []).append(point)
+    return {name: _installed(name, those) for name, those in points.items()}
+
+
+def _installed(name: str, points: list[EntryPoint]) -> GraderInfo:
+    origin = " and ".join(sorted(_origin(point) for point in points))
+
+    def refuse() -> Any:
+        raise GraderError(
+            f"two packages have a grader named `{name}`",
+            key=name,
+            value=origin,
+            fix="uninstall one of them, or put the grader of that name into the project's graders/ folder",
+        )
+
+    return GraderInfo(name, origin, points[0].load if len(points) == 1 else refuse)
 
 
 def _origin(point: EntryPoint) -> str:
@@ -79,36 +109,60 @@ def _project_graders(folder: Path) -> dict[str, GraderInfo]:
     for path in sorted(folder.glob("*.py")):
         if path.name.startswith("_"):
             continue
-        module = _import(path)
-        for kind in vars(module).values():
-            if not (inspect.isclass(kind) and issubclass(kind, Grader) and kind.__module__ == module.__name__):
-                continue
-            if inspect.isabstract(kind):
-                continue
-            name = getattr(kind, "name", None)
-            if not isinstance(name, str) or not isinstance(getattr(kind, "version", None), str):
-                raise GraderError("a grader needs a name and a version", file=path, key=kind.__name__)
-            if name in found:
-                raise GraderError("the grader name occurs twice", file=path, key=name, value=found[name].origin)
-            found[name] = GraderInfo(name, str(path), lambda kind=kind: kind)
+        for kind in _graders_of(_import(path)):
+            check_class(kind, str(path))
+            if kind.name in found:
+                raise GraderError(
+                    "the grader name occurs twice", file=path, key=kind.name, value=found[kind.name].origin
+                )
+            found[kind.name] = GraderInfo(kind.name, str(path), lambda kind=kind: kind)
     return found
 
 
+def _graders_of(module: ModuleType) -> Iterable[type[Grader]]:
+    """The graders that the module defines, each once whatever names it has there."""
+    classes = dict.fromkeys(value for value in vars(module).values() if inspect.isclass(value))
+    for kind in classes:
+        if issubclass(kind, Grader) and kind.__module__ == module.__name__ and not inspect.isabstract(kind):
+            yield kind
+
+
+class _Loader(SourceLoader):
+    """Runs a text that was read once: what is graded with is what is in the fingerprint."""
+
+    def __init__(self, path: Path, text: bytes) -> None:
+        self._path = path
+        self._text = text
+
+    def get_filename(self, fullname: str) -> str:
+        """The file, for tracebacks."""
+        return str(self._path)
+
+    def get_data(self, path: str | bytes) -> bytes:
+        """The text, and never compiled code of an earlier one."""
+        return self._text
+
+
 def _import(path: Path) -> ModuleType:
-    name = f"{_PREFIX}{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise GraderError("cannot import the file", file=path)
+    """Run a file as a module of its own: files of two projects may share a name, but not a module."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise GraderError(f"cannot read the grader file: {error.strerror}", file=path) from None
+    name = f"{PROJECT_MODULES}{path.stem}_{short(fingerprint_bytes('grader/module', os.fsencode(path) + text))}"
+    loader = _Loader(path, text)
+    spec = ModuleSpec(name, loader, origin=str(path))
+    spec.has_location = True
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # the file is somebody's program
+        loader.exec_module(module)
+    except BaseException as error:  # the file is somebody's program
         del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         line = error.lineno if isinstance(error, SyntaxError) else None
-        raise GraderError(
-            f"the grader file cannot be imported: {type(error).__name__}: {error}", file=path, line=line
-        ) from error
+        raise GraderError(f"the grader file cannot be imported: {said(error)}", file=path, line=line) from error
     return module
 
 
@@ -149,24 +203,30 @@ def _make(info: GraderInfo, parameters: Mapping[str, Any]) -> Grader:
         grader: Grader = TypeAdapter(kind).validate_python(dict(parameters))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in problem["loc"])
         raise GraderError(
             problem["msg"].removeprefix("Value error, "),
-            key=f"graders.{info.name}.params.{key}",
+            key=".".join(["graders", info.name, "params", *map(str, problem["loc"])]),
             value=problem["input"],
         ) from None
-    except TypeError as error:
-        raise GraderError(f"grader `{info.name}`: {error}", file=info.origin) from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a type that cannot be checked, or a __post_init__ that fails in its own way
+        raise GraderError(f"grader `{info.name}`: {said(error)}", file=info.origin) from error
     return grader
 
 
 def describe(kind: Any) -> list[tuple[str, str, str]]:
     """Name, type and default of each parameter of a grader class."""
-    if not is_dataclass(kind):
-        return []
     rows = []
     for item in fields(kind):
-        default = "required" if item.default is MISSING and item.default_factory is MISSING else repr(item.default)
-        kind_of = item.type if isinstance(item.type, str) else getattr(item.type, "__name__", str(item.type))
-        rows.append((item.name, kind_of, default))
+        if not item.init:
+            continue
+        kind_of = item.type.__name__ if isinstance(item.type, type) else str(item.type)
+        rows.append((item.name, kind_of, _default(item)))
     return rows
+
+
+def _default(item: Field[Any]) -> str:
+    if item.default is not MISSING:
+        return repr(item.default)
+    return "required" if item.default_factory is MISSING else repr(item.default_factory())

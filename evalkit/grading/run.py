@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import math
-import traceback
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout, suppress
+from dataclasses import replace
+from numbers import Real
+from typing import get_args
+
+import numpy as np
 
 from evalkit.fingerprint import canonical_json, combine
 from evalkit.grading.contract import Grade, Grader, grader_ref
-from evalkit.records import Case, GraderRef, Score, Trace
-from evalkit.text import scrub, scrub_json
+from evalkit.grading.faults import place, said, short_path
+from evalkit.records import Case, GraderRef, Json, Score, ScoreStatus, Severity, Trace
+from evalkit.text import scrub
 
 __all__ = ["Grading", "grade_trial"]
 
+_SEVERITIES: tuple[str, ...] = get_args(Severity)
+_MAX_LABEL = 200
 _MAX_EVIDENCE = 16_384
 
 
@@ -29,67 +40,98 @@ class Grading:
         return combine("grading", ((ref.name, ref.fingerprint) for ref in self.refs))
 
     def grade(self, case: Case, trace: Trace) -> tuple[Score, ...]:
-        """One score a grader, in order."""
-        return tuple(grade_trial(grader, ref, case, trace) for grader, ref in zip(self.graders, self.refs, strict=True))
+        """One score a grader, in order. What a grader prints goes to standard error: results are on the other."""
+        with redirect_stdout(sys.stderr):
+            return tuple(
+                grade_trial(grader, ref, case, trace) for grader, ref in zip(self.graders, self.refs, strict=True)
+            )
 
 
 def grade_trial(grader: Grader, ref: GraderRef, case: Case, trace: Trace) -> Score:
     """Grade one trial. A trial that did not finish, and a grader that raises or returns nonsense, is an error row."""
     if trace.status == "error":
         reason = trace.error.message if trace.error else "the trial did not finish"
-        return _error(ref, trace, "trial did not finish", scrub(reason)[0])
+        return _error(ref, trace, "trial did not finish", reason)
     try:
-        grade = grader.grade(case, trace)
-    except Exception as error:  # a grader is somebody's program; its fault must not end the run  # noqa: BLE001
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        return _error(ref, trace, f"{type(error).__name__}: {error}", f"{where.filename}:{where.lineno}")
-    if grade is None:
-        return _row(ref, trace, "not_applicable")
-    problem = _nonsense(grade)
-    if problem is not None:
-        return _error(ref, trace, problem, "")
-    evidence, _ = scrub_json(dict(grade.evidence))
-    return Score(
-        case_id=trace.case_id,
-        trial=trace.trial,
-        grader=ref.name,
-        version=ref.version,
-        fingerprint=ref.fingerprint,
-        status="ok",
-        value=None if grade.value is None else float(grade.value),
-        passed=grade.passed,
-        label=grade.label,
+        grade: object = grader.grade(case, trace)
+        return _row(ref, trace, "not_applicable") if grade is None else _ok(ref, trace, grade)
+    except KeyboardInterrupt:
+        raise
+    except _NonsenseError as error:
+        file, line = _source_of(grader)
+        return _error(ref, trace, str(error), f"{short_path(file)}:{line}")
+    except BaseException as error:  # a grader is somebody's program; its fault must not end the run  # noqa: BLE001
+        return _error(ref, trace, said(error), place(error, _source_of(grader)[0]))
+
+
+class _NonsenseError(Exception):
+    """A grader returned something that is no grade."""
+
+
+def _ok(ref: GraderRef, trace: Trace, grade: object) -> Score:
+    """The row of a grade, with every value of the type that the store has for it.
+
+    Raises:
+        _NonsenseError: when a value has another type, is not finite or is too large.
+    """
+    if not isinstance(grade, Grade):
+        raise _NonsenseError(f"the grader returned {type(grade).__name__}, not a Grade")
+    if grade.value is None and grade.passed is None:
+        raise _NonsenseError("the grader returned neither a value nor passed")
+    if not (grade.passed is None or isinstance(grade.passed, (bool, np.bool_))):
+        raise _NonsenseError(f"`passed` is {grade.passed!r}, not True, False or None")
+    if not (isinstance(grade.label, str) and len(grade.label) <= _MAX_LABEL):
+        raise _NonsenseError(f"the label is no text of at most {_MAX_LABEL} characters: {grade.label!r}")
+    if grade.severity not in _SEVERITIES:
+        raise _NonsenseError(f"the severity is {grade.severity!r}, not one of {', '.join(_SEVERITIES)}")
+    return replace(
+        _row(ref, trace, "ok", _evidence(grade.evidence)),
+        value=_value(grade.value),
+        passed=None if grade.passed is None else bool(grade.passed),
+        label=scrub(grade.label)[0],
         severity=grade.severity,
-        evidence=evidence,
     )
 
 
-def _nonsense(grade: object) -> str | None:
-    if not isinstance(grade, Grade):
-        return f"the grader returned {type(grade).__name__}, not a Grade"
-    if grade.value is not None and not (isinstance(grade.value, (int, float)) and math.isfinite(grade.value)):
-        return f"the grader returned the value {grade.value!r}"
-    if grade.value is None and grade.passed is None:
-        return "the grader returned neither a value nor passed"
+def _value(value: object) -> float | None:
+    if value is None:
+        return None
+    with suppress(OverflowError):
+        if isinstance(value, Real) and math.isfinite(value):
+            return float(value)
+    raise _NonsenseError(f"the grader returned the value {value!r}, not a finite number")
+
+
+def _evidence(evidence: object) -> dict[str, Json]:
+    if not (isinstance(evidence, Mapping) and all(isinstance(key, str) for key in evidence)):
+        raise _NonsenseError("the evidence is not JSON: give a mapping with text as keys")
     try:
-        size = len(canonical_json(grade.evidence))
-    except (TypeError, ValueError) as error:
-        return f"the evidence is not JSON: {error}"
-    return f"the evidence has {size:,} bytes, the limit is {_MAX_EVIDENCE:,}" if size > _MAX_EVIDENCE else None
+        text = canonical_json(evidence)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _NonsenseError(f"the evidence is not JSON: {error}") from None
+    if len(text) > _MAX_EVIDENCE:
+        raise _NonsenseError(f"the evidence has {len(text):,} bytes, the limit is {_MAX_EVIDENCE:,}")
+    clean: dict[str, Json] = json.loads(scrub(text.decode("utf-8", "surrogatepass"))[0])
+    return clean
+
+
+def _source_of(grader: Grader) -> tuple[str, int]:
+    """File and line of the grader's ``grade``; its module where that is no plain function."""
+    code = getattr(inspect.unwrap(type(grader).grade), "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if code else (type(grader).__module__, 0)
 
 
 def _error(ref: GraderRef, trace: Trace, message: str, where: str) -> Score:
-    clean: Sequence[str] = [scrub(message)[0][:2000], scrub(where)[0][:2000]]
-    return _row(ref, trace, "error", {"error": clean[0], "where": clean[1]})
+    return _row(ref, trace, "error", {"error": scrub(message)[0][:2000], "where": scrub(where)[0][:2000]})
 
 
-def _row(ref: GraderRef, trace: Trace, status: str, evidence: dict[str, str] | None = None) -> Score:
+def _row(ref: GraderRef, trace: Trace, status: ScoreStatus, evidence: Mapping[str, Json] | None = None) -> Score:
     return Score(
         case_id=trace.case_id,
         trial=trace.trial,
         grader=ref.name,
         version=ref.version,
         fingerprint=ref.fingerprint,
-        status=status,  # type: ignore[arg-type]
+        status=status,
         evidence=evidence or {},
     )

@@ -10,7 +10,7 @@ from importlib import resources
 
 import yaml
 
-__all__ = ["language_of", "normalise", "numbers", "sentences", "stems"]
+__all__ = ["language_of", "normalise", "numbers", "plain_number", "sentences", "stems", "ungrouped"]
 
 _STOPWORDS_FILE = resources.files("evalkit.language").joinpath("stopwords.yaml")
 _WORD = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
@@ -20,16 +20,23 @@ _ABBREVIATION = re.compile(
 )
 
 _ENDINGS = (
-    "ungen", "ments", "ment", "ings", "ing", "ions", "ion", "ung", "ies", "ed", "en", "er", "es", "em", "s", "e", "n",
+    "ungen", "iones", "ments", "ment", "ings", "ing", "ions", "ion", "ung", "ies", "ed", "en", "er", "es", "em",
+    "s", "e", "n", "y",
 )  # fmt: skip
 _MARKS: Mapping[str, str] = {"de": "äöüß", "fr": "èêàùçœ", "es": "ñ¿¡áíóú"}
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def normalise(text: str) -> str:
-    """Lower case without accents; ß becomes ss."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
+    """Lower case without accents and invisible characters; ß becomes ss."""
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join(
+        character
+        for character in decomposed
+        if not unicodedata.combining(character) and unicodedata.category(character) != "Cf"
+    )
 
 
 def _stem(word: str) -> str:
@@ -55,7 +62,7 @@ def _all_stopwords() -> frozenset[str]:
     return frozenset().union(*_stopwords().values())
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=4096)
 def stems(text: str) -> frozenset[str]:
     """The stems of the words that carry meaning."""
     silent = _all_stopwords()
@@ -65,7 +72,7 @@ def stems(text: str) -> frozenset[str]:
 def language_of(text: str, default: str = "en") -> str:
     """en, de, fr or es, by function words and typical letters."""
     words = _WORD.findall(normalise(text))
-    lower = text.casefold()
+    lower = unicodedata.normalize("NFC", text).lower()
     scores = {
         language: sum(word in known for word in words) + 2 * sum(lower.count(mark) for mark in _MARKS.get(language, ""))
         for language, known in _stopwords().items()
@@ -81,27 +88,53 @@ def sentences(text: str) -> list[str]:
         cleaned = piece.strip()
         if not cleaned:
             continue
-        if pieces and _ABBREVIATION.search(pieces[-1]):
+        if pieces and _ABBREVIATION.search(pieces[-1][-12:]):
             pieces[-1] = f"{pieces[-1]} {cleaned}"
         else:
             pieces.append(cleaned)
     return pieces
 
 
-_NUMBER = re.compile(r"\d[\d.,'\u00a0\u202f]*\d|\d")
+_NUMBER = re.compile(r"\d[\d.,]*\d|\d")
+_GROUPING = re.compile(r"(?<=\d)['’\u00a0\u2009\u202f](?=\d{3}(?!\d))")
+
+
+def ungrouped(text: str) -> str:
+    """A text without the apostrophes and narrow or fixed blanks that group the digits of its numbers."""
+    return _GROUPING.sub("", text)
 
 
 def numbers(text: str) -> list[float]:
-    """Numbers in a text, whatever the grouping: ``1.250,00``, ``1,250.00`` and ``1250`` are equal.
+    """Numbers in a text, whatever the grouping: ``1.250,00``, ``1,250.00`` and ``1250`` are equal."""
+    return [float(plain_number(match)) for match in _NUMBER.findall(ungrouped(text))]
 
-    One separator followed by one or two digits at the end is a decimal separator; every other is grouping.
+
+def plain_number(text: str) -> str:
+    """One number, of digits, points and commas, in one form and with every digit: ``1.250,00`` as ``1250``.
+
+    A separator that occurs once is a decimal one, unless three digits follow and one to three, the first
+    not 0, stand before it: ``0.125`` and ``1250.125`` are fractions, ``1.250`` is not. Of two kinds the last
+    is the decimal one. Where one kind occurs several times, it is only with one or two digits after the last.
     """
-    return [_to_number(match) for match in _NUMBER.findall(text)]
+    whole, separator, rest = _split_last(text)
+    others = set(re.findall("[.,]", whole))
+    if not separator:
+        decimal = False
+    elif not others:
+        decimal = len(rest) != 3 or len(whole) > 3 or unicodedata.digit(whole[0]) == 0
+    else:
+        decimal = separator not in others or len(rest) in (1, 2)
+    digits, fraction = (whole, rest) if decimal else (whole + rest, "")
+    integral = _western(digits).lstrip("0") or "0"
+    fraction = _western(fraction).rstrip("0")
+    return f"{integral}.{fraction}" if fraction else integral
 
 
-def _to_number(text: str) -> float:
-    digits = re.sub(r"['\u00a0\u202f]", "", text)
-    last = max(digits.rfind("."), digits.rfind(","))
-    if last >= 0 and len(digits) - last - 1 in (1, 2):
-        return float(re.sub(r"[.,]", "", digits[:last]) + "." + digits[last + 1 :])
-    return float(re.sub(r"[.,]", "", digits))
+def _split_last(text: str) -> tuple[str, str, str]:
+    place = max(text.rfind("."), text.rfind(","))
+    return (text, "", "") if place < 0 else (text[:place], text[place], text[place + 1 :])
+
+
+def _western(text: str) -> str:
+    """The digits of a text, of whatever script, as 0 to 9."""
+    return "".join(str(unicodedata.digit(character)) for character in text if character not in ".,")

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from evalkit.errors import ProviderError
 from evalkit.fingerprint import fingerprint
+from evalkit.providers.decode import load_json
 from evalkit.records import Json, Message, ToolSpec, Usage
 
 __all__ = ["CallError", "ChatRequest", "ChatResponse", "Provider", "RequestedCall"]
@@ -53,6 +54,14 @@ class RequestedCall:
     id: str = ""
     error: str | None = None
 
+    @classmethod
+    def decoded(cls, name: str, raw: str, id: str = "") -> RequestedCall:  # noqa: A002 - as the field is called
+        """A call from its arguments as the model wrote them; an empty text stands for no arguments."""
+        try:
+            return cls(name, load_json(raw or "{}"), id)
+        except ValueError as error:
+            return cls(name, raw, id, f"arguments are not JSON: {error}")
+
 
 @dataclass(frozen=True, slots=True)
 class ChatResponse:
@@ -83,7 +92,8 @@ class CallError(ProviderError):
     """A call that failed for good. The trial becomes an error; the run goes on.
 
     Args:
-        kind: timeout, connect, status, protocol, not_recorded.
+        kind: timeout, connect, status, protocol, not_recorded, recorded.
+        attempts: Requests made, the last one included.
         fatal: True where every further call would fail the same way (no key, unknown model).
     """
 

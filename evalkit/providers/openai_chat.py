@@ -8,14 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from evalkit.errors import ConfigError
 from evalkit.providers.base import CallError, ChatRequest, ChatResponse, RequestedCall
-from evalkit.providers.http import HttpClient, HttpResult
+from evalkit.providers.http import HttpClient, HttpResult, is_address, without_user
 from evalkit.records import Json, Message, Usage
 
-__all__ = ["SIMULATED_HEADER", "OpenAIChat", "parse_response", "request_payload"]
+__all__ = ["SIMULATED_FINGERPRINT", "SIMULATED_HEADER", "OpenAIChat", "parse_response", "request_payload"]
 
 SIMULATED_HEADER = "x-evalkit-simulated"
 """Response header of our simulator, whatever the model is called."""
+SIMULATED_FINGERPRINT = "evalkit-simulator-"
+"""How its ``system_fingerprint`` begins, for a gateway that does not pass the header on."""
+_MOST_TOKENS = 10**12
 
 
 class OpenAIChat:
@@ -23,10 +27,14 @@ class OpenAIChat:
 
     Args:
         name: As configured.
-        base_url: Up to and including the version, for example ``https://api.openai.com/v1``.
+        base_url: Up to and including the version, for example ``https://api.openai.com/v1``. A user and
+            password in it are sent, and never stored or shown.
         api_key: Sent as a bearer token; never stored or shown.
         timeout: Seconds for one attempt.
         connections: Most connections at once.
+
+    Raises:
+        ConfigError: when ``base_url`` is not an address.
     """
 
     def __init__(
@@ -40,6 +48,14 @@ class OpenAIChat:
     ) -> None:
         self.name = name
         self._base_url = base_url.rstrip("/")
+        self._shown_url = without_user(self._base_url)
+        if not is_address(self._base_url):
+            raise ConfigError(
+                "not an address up to the version",
+                key=f"providers.{name}.base_url",
+                value=self._shown_url,
+                fix="write it as http://HOST:PORT/v1 or https://HOST/v1",
+            )
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._timeout = timeout
         self._connections = connections
@@ -48,7 +64,7 @@ class OpenAIChat:
     @property
     def identity(self) -> Mapping[str, Json]:
         """Kind and address; the port of a loopback address is left out, it changes from run to run."""
-        parts = urlsplit(self._base_url)
+        parts = urlsplit(self._shown_url)
         host = parts.hostname or ""
         where = host if _is_loopback(host) else parts.netloc
         return {"kind": "openai", "base_url": f"{parts.scheme}://{where}{parts.path}"}
@@ -72,7 +88,7 @@ class OpenAIChat:
             return parse_response(result)
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise CallError(
-                f"{self._base_url}: not a chat completion: {type(error).__name__} {error}",
+                f"{self._shown_url}: not a chat completion: {type(error).__name__} {error}",
                 kind="protocol",
                 attempts=result.attempts,
             ) from None
@@ -126,41 +142,57 @@ def parse_response(result: HttpResult) -> ChatResponse:
     """A chat completion as a response.
 
     Raises:
-        KeyError, IndexError, TypeError, AttributeError: when the JSON is something else.
+        KeyError, IndexError, TypeError, AttributeError, ValueError: when the JSON is something else.
     """
     data = result.data
     choice = data["choices"][0]
     message = choice["message"]
+    system_fingerprint = _text(data, "system_fingerprint")
     return ChatResponse(
-        text=message.get("content") or message.get("refusal") or "",
+        text=_text(message, "content") or _text(message, "refusal"),
         tool_calls=tuple(_call(call) for call in message.get("tool_calls") or ()),
-        finish_reason=choice.get("finish_reason") or "",
+        finish_reason=_text(choice, "finish_reason"),
         usage=_usage(data.get("usage")),
-        model=data.get("model") or "",
-        system_fingerprint=data.get("system_fingerprint") or "",
+        model=_text(data, "model"),
+        system_fingerprint=system_fingerprint,
         latency_us=result.latency_us,
         waited_us=result.waited_us,
         attempts=result.attempts,
-        simulated=SIMULATED_HEADER in result.headers,
+        simulated=SIMULATED_HEADER in result.headers or system_fingerprint.startswith(SIMULATED_FINGERPRINT),
     )
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    value = data.get(key)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"`{key}` is no text")
+    return value or ""
 
 
 def _call(call: Mapping[str, Any]) -> RequestedCall:
     function = call["function"]
-    raw = function.get("arguments") or "{}"
-    try:
-        return RequestedCall(function["name"], json.loads(raw), call.get("id") or "")
-    except ValueError as error:
-        return RequestedCall(function["name"], raw, call.get("id") or "", f"arguments are not JSON: {error}")
+    if function["name"] is None:
+        raise TypeError("`name` of a call is null")
+    return RequestedCall.decoded(_text(function, "name"), _text(function, "arguments"), _text(call, "id"))
 
 
 def _usage(usage: Mapping[str, Any] | None) -> Usage:
     """Input includes cached tokens and output includes reasoning tokens, as the vendor counts them."""
-    if not usage:
+    if not usage or usage.get("prompt_tokens") is usage.get("completion_tokens") is None:
         return Usage(source="none")
+    read = _count(usage, "prompt_tokens")
     return Usage(
-        input_tokens=usage.get("prompt_tokens") or 0,
-        output_tokens=usage.get("completion_tokens") or 0,
-        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
-        reasoning_tokens=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0,
+        input_tokens=read,
+        output_tokens=_count(usage, "completion_tokens"),
+        cached_tokens=_count(usage.get("prompt_tokens_details") or {}, "cached_tokens", most=read),
+        reasoning_tokens=_count(usage.get("completion_tokens_details") or {}, "reasoning_tokens"),
     )
+
+
+def _count(usage: Mapping[str, Any], key: str, most: int = _MOST_TOKENS) -> int:
+    value = usage.get(key)
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise ValueError(f"`usage` counts {repr(value)[:40]} {key}, not 0 to {most:,}")
+    return value

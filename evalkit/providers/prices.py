@@ -53,7 +53,7 @@ class PriceTable:
         Raises:
             ConfigError: when there is none.
         """
-        valid = [price for price in self.prices if price.valid_from <= self.day]
+        valid = self._valid
         exact = [price for price in valid if price.model == model]
         found = exact or [price for price in valid if fnmatch.fnmatchcase(model, price.model)]
         if not found:
@@ -66,13 +66,29 @@ class PriceTable:
         return max(found, key=lambda price: price.valid_from)
 
     @property
+    def _valid(self) -> list[Price]:
+        return [price for price in self.prices if price.valid_from <= self.day]
+
+    @property
     def fingerprint(self) -> str:
-        """Hash of the whole table; the day is not part of it."""
+        """Hash of the prices in force on the day, and before it; order counts only where it decides."""
         rows = [
-            [p.model, p.valid_from.isoformat(), str(p.input), str(p.output), str(p.cached_input)] for p in self.prices
+            [p.model, p.valid_from.isoformat(), *map(_plain, (p.input, p.output, p.cached_input))]
+            for p in sorted(self._valid, key=_place)
         ]
-        return fingerprint("prices", sorted(rows))
+        return fingerprint("prices", rows)
 
     def with_prices(self, prices: Iterable[Price]) -> PriceTable:
         """A table with more prices in front."""
         return PriceTable((*prices, *self.prices), self.day)
+
+
+def _plain(amount: Decimal | None) -> str:
+    """One spelling for equal amounts."""
+    return "" if amount is None else str(amount.normalize())
+
+
+def _place(price: Price) -> tuple[bool, str, dt.date]:
+    """Prices of one place compete, and the first of them counts: those of a name, or all patterns, of one day."""
+    pattern = any(sign in price.model for sign in "*?[")
+    return pattern, "" if pattern else price.model, price.valid_from

@@ -8,33 +8,28 @@ they exist. A recorded error makes the trial an error; a case without a row is o
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import ConfigError
 from evalkit.fingerprint import fingerprint
 from evalkit.providers.base import CallError, ChatRequest, ChatResponse, RequestedCall
+from evalkit.providers.decode import load_json
 from evalkit.records import Json, Usage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Replay"]
 
-_COLUMNS = (
-    "case_id",
-    "trial",
-    "output",
-    "tool_calls",
-    "finish_reason",
-    "model",
-    "input_tokens",
-    "output_tokens",
-    "latency_s",
-    "cost_usd",
-    "error",
-)
+_TEXTS = ("case_id", "output", "tool_calls", "finish_reason", "model", "error")
+_COUNTS = ("trial", "input_tokens", "output_tokens")
+_AMOUNTS = ("latency_s", "cost_usd")
+_COLUMNS = (*_TEXTS, *_COUNTS, *_AMOUNTS)
+_REQUIRED = ("case_id", "output")
+_MOST = 10**9
 
 
 class Replay:
@@ -45,7 +40,8 @@ class Replay:
         path: The Parquet file.
 
     Raises:
-        ConfigError: when the file is missing, unreadable, lacks a column, or has a trial twice.
+        ConfigError: when the file is missing or unreadable, lacks a column, has one of another type, a
+            number that cannot be, or a trial twice.
     """
 
     def __init__(self, name: str, path: Path) -> None:
@@ -61,25 +57,72 @@ class Replay:
             table = pq.read_table(self._path)
         except (pa.ArrowException, OSError) as error:
             raise ConfigError(f"not a readable recording: {str(error).splitlines()[0]}", file=self._path) from None
-        missing = [column for column in ("case_id", "output") if column not in table.column_names]
+        missing = [column for column in _REQUIRED if column not in table.column_names]
         if missing:
+            others = ", ".join(name for name in _COLUMNS if name not in _REQUIRED)
             raise ConfigError(
                 f"columns missing: {', '.join(missing)}",
                 file=self._path,
-                fix="a recording has the columns case_id and output, and may have " + ", ".join(_COLUMNS[1:]),
+                fix=f"a recording has the columns case_id and output, and may have {others}",
             )
+        known = [name for name in _COLUMNS if name in table.column_names]
         rows: dict[tuple[str, int], dict[str, Any]] = {}
-        for row in table.select([name for name in _COLUMNS if name in table.column_names]).to_pylist():
-            key = (row["case_id"], int(row.get("trial") or 0))
+        for row in self._typed(table.select(known)).to_pylist():
+            key = (self._case_id(row), self._count(row, "trial") or 0)
             if key in rows:
                 raise ConfigError(f"trial {key[1]} of the case is recorded twice", file=self._path, value=key[0])
-            rows[key] = row
+            rows[key] = {
+                **{name: row.get(name) or "" for name in _TEXTS},
+                **{name: self._count(row, name) for name in _COUNTS[1:]},
+                **{name: self._amount(row, name) for name in _AMOUNTS},
+            }
         return rows
+
+    def _typed(self, table: pa.Table) -> pa.Table:
+        """The columns as text and as floats; a text is not taken for a number, nor a number for a text."""
+        import pyarrow as pa
+
+        fields = []
+        for field in table.schema:
+            text = field.name in _TEXTS
+            kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+            fits = (_is_text if text else _is_number)(kind)
+            if not fits:
+                raise ConfigError(
+                    f"a column of {kind}, where {'text' if text else 'numbers'} must be",
+                    file=self._path,
+                    key=field.name,
+                )
+            fields.append(pa.field(field.name, pa.string() if text else pa.float64()))
+        # unsafe only where a number has more digits than a float, which is beyond what is taken below
+        return table.cast(pa.schema(fields), safe=False)
+
+    def _case_id(self, row: Mapping[str, Any]) -> str:
+        if not row["case_id"]:
+            raise ConfigError("a row names no case", file=self._path, key="case_id")
+        return str(row["case_id"])
+
+    def _amount(self, row: Mapping[str, Any], name: str) -> float | None:
+        """A number of a row; None where there is none, which tables also write as NaN."""
+        value: float | None = row.get(name)
+        if value is None or value != value:  # noqa: PLR0124 - NaN alone differs from itself
+            return None
+        if not 0 <= value <= _MOST:
+            raise ConfigError(
+                f"not from 0 to {_MOST:,}, in case {row['case_id']}", file=self._path, key=name, value=value
+            )
+        return value
+
+    def _count(self, row: Mapping[str, Any], name: str) -> int | None:
+        value = self._amount(row, name)
+        if value is not None and not value.is_integer():
+            raise ConfigError(f"not a whole number, in case {row['case_id']}", file=self._path, key=name, value=value)
+        return None if value is None else int(value)
 
     @cached_property
     def identity(self) -> Mapping[str, Json]:
         """The content of the recording."""
-        rows = [[case_id, trial, repr(sorted(row.items()))] for (case_id, trial), row in sorted(self._rows.items())]
+        rows = [[*key, row] for key, row in sorted(self._rows.items())]
         return {"kind": "replay", "content": fingerprint("recording", rows)}
 
     async def aclose(self) -> None:
@@ -96,18 +139,17 @@ class Replay:
             raise CallError(
                 f"{self._path.name}: case {request.case_id}, trial {request.trial} is not recorded", kind="not_recorded"
             )
-        if row.get("error"):
+        if row["error"]:
             raise CallError(f"{self._path.name}: recorded error: {row['error']}", kind="recorded")
-        calls = _calls(row.get("tool_calls"))
-        latency, cost = _number(row.get("latency_s")), _number(row.get("cost_usd"))
-        tokens = [_number(row.get("input_tokens")), _number(row.get("output_tokens"))]
-        known = any(count is not None for count in tokens)
+        calls = _calls(row["tool_calls"])
+        latency, cost = row["latency_s"], row["cost_usd"]
+        tokens = row["input_tokens"], row["output_tokens"]
         return ChatResponse(
-            text=row["output"] or "",
+            text=row["output"],
             tool_calls=calls,
-            finish_reason=row.get("finish_reason") or ("tool_calls" if calls else "stop"),
-            usage=Usage(int(tokens[0] or 0), int(tokens[1] or 0), source="recorded" if known else "none"),
-            model=row.get("model") or request.model,
+            finish_reason=row["finish_reason"] or ("tool_calls" if calls else "stop"),
+            usage=Usage(tokens[0] or 0, tokens[1] or 0, source="none" if tokens == (None, None) else "recorded"),
+            model=row["model"] or request.model,
             latency_us=round((latency or 0.0) * 1e6),
             timed=latency is not None,
             cost_microusd=None if cost is None else round(cost * 1e6),
@@ -115,25 +157,38 @@ class Replay:
         )
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    return any(fits(kind) for fits in (types.is_string, types.is_large_string, types.is_string_view, types.is_null))
 
 
-def _calls(text: str | None) -> tuple[RequestedCall, ...]:
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    return any(fits(kind) for fits in (types.is_integer, types.is_floating, types.is_decimal, types.is_null))
+
+
+def _calls(text: str) -> tuple[RequestedCall, ...]:
     if not text:
         return ()
     try:
-        items = json.loads(text)
+        items = load_json(text)
     except ValueError as error:
         return (RequestedCall("", text, error=f"the recorded calls are not JSON: {error}"),)
+    if not isinstance(items, list) or not all(_is_call(item) for item in items):
+        return (RequestedCall("", text, error="the recorded calls are no list of objects with a name"),)
     return tuple(_call(item) for item in items)
+
+
+def _is_call(item: Json) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("name"), str)
 
 
 def _call(item: Mapping[str, Any]) -> RequestedCall:
     arguments = item.get("arguments", {})
-    if not isinstance(arguments, str):
-        return RequestedCall(item["name"], arguments)
-    try:
-        return RequestedCall(item["name"], json.loads(arguments or "{}"))
-    except ValueError as error:
-        return RequestedCall(item["name"], arguments, error=f"arguments are not JSON: {error}")
+    if isinstance(arguments, str):
+        return RequestedCall.decoded(item["name"], arguments)
+    return RequestedCall(item["name"], arguments)

@@ -24,7 +24,7 @@ class Dice:
 
     How hard a decision is depends on the question alone, so that a case is hard for every model
     and stays hard when the prompt changes; which way it falls depends on the whole request.
-    Four fifths of the questions are nearly always got right, one in twenty is a coin.
+    To a good model four fifths of the questions are hardly ever wrong, and most of the errors are in one of twenty.
     """
 
     seed: int
@@ -34,8 +34,7 @@ class Dice:
 
     def succeeds(self, decision: str, probability: float) -> bool:
         """Whether a decision comes out right, with this probability on average over questions."""
-        hardness = _spread(unit(self.seed, decision, self.question))
-        error = min(1.0, (1.0 - probability) * hardness)
+        error = _error(1.0 - probability, unit(self.seed, decision, self.question))
         return unit(self.seed, self.model, decision, self.request) >= error
 
     def pick(self, decision: str, count: int) -> int:
@@ -48,8 +47,22 @@ class Dice:
         return median * math.exp(sigma * _NORMAL.inv_cdf(quantile))
 
 
-def _spread(position: float) -> float:
-    """How many times the average error a question has; the mean over all positions is one."""
-    if position < 0.80:
-        return 0.15
-    return 2.5 if position < 0.95 else 10.1
+_KINDS = ((0.95, 10.1), (0.80, 2.5), (0.0, 0.15))
+"""Where the kinds of questions begin, the hardest first, and how many times the average error they have."""
+
+
+def _error(average: float, position: float) -> float:
+    """How often a question goes wrong that stands at a position in [0, 1) among all, the hardest last.
+
+    A kind that goes wrong every time takes no larger part of the average: the easier ones take the rest.
+    """
+    scale, rest, end = average, 1.0, 1.0
+    for begin, times in _KINDS:
+        always = scale * times > 1.0
+        if position >= begin:
+            return 1.0 if always else scale * times
+        if always:
+            rest -= (end - begin) * times
+            scale = (average - (1.0 - begin)) / rest
+        end = begin
+    raise AssertionError("unreachable")

@@ -21,7 +21,7 @@ from evalkit.simulator.profiles import SYSTEM_FINGERPRINT, Profile, profile
 from evalkit.simulator.reading import Passage, Reading, Rule, ToolAnswer, read
 from evalkit.simulator.toolbox import ToolChoice, choose_tool, handover_tool, planted_texts, verbalise
 
-__all__ = ["Reply", "UnknownModelError", "complete"]
+__all__ = ["BadRequestError", "Reply", "UnknownModelError", "complete"]
 
 _SEED = 20260101
 _NUMBER = re.compile(r"\d+")
@@ -29,6 +29,10 @@ _NUMBER = re.compile(r"\d+")
 
 class UnknownModelError(LookupError):
     """No simulated model has that name."""
+
+
+class BadRequestError(ValueError):
+    """The request is not one of chat completions."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,21 @@ def complete(payload: Mapping[str, Any]) -> Reply:
 
     Raises:
         UnknownModelError: when the model is not a simulated one.
-        KeyError, TypeError: when the request is not a chat completions request.
+        BadRequestError: when the request is not a chat completions request.
     """
-    chosen = profile(str(payload["model"]))
-    if chosen is None:
-        raise UnknownModelError(str(payload["model"]))
+    try:
+        chosen = profile(str(payload["model"]))
+        if chosen is not None:
+            return _complete(payload, chosen)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise BadRequestError(f"not a chat completions request: {type(error).__name__}: {error}") from error
+    raise UnknownModelError(str(payload["model"]))
+
+
+def _complete(payload: Mapping[str, Any], chosen: Profile) -> Reply:
+    limit = payload.get("max_tokens")
+    if limit is not None and (not isinstance(limit, int) or limit < 1):
+        raise ValueError("max_tokens is not a whole number from 1")
     reading = read(payload)
     digest = hashlib.sha256(canonical_json(payload)).hexdigest()
     dice = Dice(_SEED, chosen.name, f"{reading.dialogue}|{len(reading.answers)}", digest)
@@ -268,9 +282,9 @@ def _reply(payload: Mapping[str, Any], model: Profile, dice: Dice, decision: _De
             }
         ]
     tokens = _tokens(written)
-    limit = payload.get("max_tokens")
-    cut = isinstance(limit, int) and tokens > limit and decision.call is None
-    if cut and isinstance(limit, int):
+    limit: int = payload.get("max_tokens") or tokens
+    cut = tokens > limit and decision.call is None
+    if cut:
         message["content"] = " ".join(written.split()[: max(1, limit * 3 // 4)])
         tokens = limit
     prompt_tokens = sum(_tokens(str(m.get("content") or "")) for m in payload["messages"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from evalkit.providers.openai_chat import SIMULATED_FINGERPRINT
 from evalkit.providers.prices import Price
 
 __all__ = ["PROFILES", "SYSTEM_FINGERPRINT", "Profile", "profile", "simulated_prices"]
 
-SYSTEM_FINGERPRINT = "evalkit-simulator-1"
+SYSTEM_FINGERPRINT = f"{SIMULATED_FINGERPRINT}2"
 """In every simulated response; raised when the same request would get another answer."""
 
 

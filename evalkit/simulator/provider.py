@@ -8,7 +8,7 @@ from evalkit.providers.base import CallError, ChatRequest, ChatResponse
 from evalkit.providers.http import HttpResult
 from evalkit.providers.openai_chat import SIMULATED_HEADER, parse_response, request_payload
 from evalkit.records import Json
-from evalkit.simulator.model import Reply, UnknownModelError, complete
+from evalkit.simulator.model import BadRequestError, Reply, UnknownModelError, complete
 from evalkit.simulator.profiles import PROFILES, SYSTEM_FINGERPRINT
 
 __all__ = ["Simulator"]
@@ -38,13 +38,15 @@ class Simulator:
         """Answer a request.
 
         Raises:
-            CallError: when there is no such simulated model.
+            CallError: when there is no such simulated model, or it cannot read the request.
         """
         try:
             reply = complete(request_payload(request))
         except UnknownModelError as error:
             known = ", ".join(profile.name for profile in PROFILES)
             raise CallError(f"no simulated model `{error}`; there are {known}", kind="status", fatal=True) from None
+        except BadRequestError as error:
+            raise CallError(str(error), kind="status") from None
         if self._on_reply is not None:
             self._on_reply(request, reply)
         result = HttpResult(reply.body, {SIMULATED_HEADER: "1"}, round(reply.latency_s * 1e6), 0, 1)

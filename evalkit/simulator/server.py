@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import math
+import re
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -17,7 +19,7 @@ from typing import Any, Self
 
 from evalkit.errors import UsageError
 from evalkit.providers.openai_chat import SIMULATED_HEADER
-from evalkit.simulator.model import UnknownModelError, complete
+from evalkit.simulator.model import BadRequestError, UnknownModelError, complete
 from evalkit.simulator.profiles import PROFILES
 
 __all__ = ["DEFAULT_PORT", "Server", "start_server"]
@@ -25,6 +27,8 @@ __all__ = ["DEFAULT_PORT", "Server", "start_server"]
 DEFAULT_PORT = 8377
 _MAX_HEAD = 64 * 1024
 _MAX_BODY = 8 * 1024 * 1024
+_LAST_PORT = 65535
+_LENGTH = re.compile(r"[0-9]{1,30}")
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 413: "Content Too Large"}
 
 Answer = tuple[int, Any, float]
@@ -40,6 +44,7 @@ class Server:
     time_scale: float
     counts: Counter[str] = field(default_factory=Counter)
     _server: asyncio.Server | None = None
+    _connections: set[asyncio.Transport] = field(default_factory=set)
 
     @property
     def base_url(self) -> str:
@@ -48,9 +53,11 @@ class Server:
         return f"http://{host}:{self.port}/v1"
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and end the connections that are open."""
         if self._server is not None:
             self._server.close()
+            for connection in tuple(self._connections):
+                connection.close()
             await self._server.wait_closed()
 
     async def __aenter__(self) -> Self:
@@ -77,14 +84,21 @@ class Server:
         if method != "POST":
             return 405, _error("use POST"), 0.0
         try:
-            payload = json.loads(body)
+            payload = _json(body)
             reply = complete(payload)
         except UnknownModelError as error:
             return 404, _error(f"no simulated model {error}; there are {', '.join(p.name for p in PROFILES)}"), 0.0
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            return 400, _error(f"not a chat completions request: {type(error).__name__}: {error}"), 0.0
+        except BadRequestError as error:
+            return 400, _error(str(error)), 0.0
         self.counts[f"model {payload['model']}"] += 1
         return 200, reply.body, reply.latency_s * self.time_scale
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(f"not a chat completions request: {type(error).__name__}: {error}") from None
 
 
 def _error(message: str) -> dict[str, Any]:
@@ -103,16 +117,26 @@ async def start_server(
         allow_remote: Must be set for an address that is not loopback: there is no login.
 
     Raises:
-        UsageError: for an address that others can reach without ``allow_remote``, or one that is taken.
+        UsageError: for an address that others can reach without ``allow_remote``, one that is taken, a
+            port or a factor that cannot be.
     """
     if not allow_remote and not _is_loopback(host):
         raise UsageError(
-            "the simulator has no login and listens on loopback only", key="--host", value=host, fix="use 127.0.0.1"
+            "the simulator has no login and listens on loopback only",
+            key="--host",
+            value=host,
+            fix="use 127.0.0.1, or --allow-remote where everybody who can reach it may use it",
         )
+    if not 0 <= port <= _LAST_PORT:
+        raise UsageError("no such port", key="--port", value=port, fix=f"use 1 to {_LAST_PORT}, or 0 for a free one")
+    if not 0 <= time_scale < math.inf:
+        raise UsageError("not a factor for times", key="--time-scale", value=time_scale, fix="use 0 or more")
     server = Server(host, port, time_scale)
     loop = asyncio.get_running_loop()
     try:
-        listening = await loop.create_server(lambda: _Connection(server.answer), host, port, backlog=2048)
+        listening = await loop.create_server(
+            lambda: _Connection(server.answer, server._connections), host, port, backlog=2048
+        )
     except OSError as error:
         raise UsageError(
             f"cannot listen on {host}:{port}: {error.strerror}", fix="choose another port: --port 0 takes a free one"
@@ -132,8 +156,11 @@ def _is_loopback(host: str) -> bool:
 class _Connection(asyncio.Protocol):
     """One client connection: requests are answered one after another."""
 
-    def __init__(self, answer: Callable[[str, str, bytes], Awaitable[Answer]]) -> None:
+    def __init__(
+        self, answer: Callable[[str, str, bytes], Awaitable[Answer]], connections: set[asyncio.Transport]
+    ) -> None:
         self._answer = answer
+        self._connections = connections
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
@@ -142,12 +169,15 @@ class _Connection(asyncio.Protocol):
         """Keep the transport; small answers must not wait for more."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101
         self._transport = transport
+        self._connections.add(transport)
         connection = transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget an answer that nobody waits for."""
+        if self._transport is not None:
+            self._connections.discard(self._transport)
         self._transport = None
         if self._task is not None:
             self._task.cancel()
@@ -170,7 +200,7 @@ class _Connection(asyncio.Protocol):
         }
         length = headers.get("content-length", "0")
         parts = lines[0].split(" ")
-        if len(parts) != 3 or not length.isdigit() or "transfer-encoding" in headers:
+        if len(parts) != 3 or _LENGTH.fullmatch(length) is None or "transfer-encoding" in headers:
             self._send(400, _error("send a request line and a Content-Length"), close=True)
             return
         if int(length) > _MAX_BODY:

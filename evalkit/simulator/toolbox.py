@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -189,7 +190,7 @@ def _choose_enum(schema: Mapping[str, Any], reading: Reading, *, required: bool)
         if score > best_score:
             best, best_score = value, score
     if best is None and required:
-        return schema.get("default", schema["enum"][-1])
+        return schema.get("default", schema["enum"][-1] if schema["enum"] else None)
     return best
 
 
@@ -200,6 +201,7 @@ def _number(name: str, schema: Mapping[str, Any], reading: Reading, known: Any) 
     else:
         found = [numbers(first or second)[0] for first, second in _AMOUNT.findall(reading.dialogue)]
         found = found or [numbers(text)[0] for text in _NUMBER.findall(reading.dialogue) if len(text) < 8]
+    found = [number for number in found if math.isfinite(number)]
     value = found[-1] if found else None
     if isinstance(known, (int, float)) and not isinstance(known, bool):
         value = float(known) if value is None else min(value, float(known))

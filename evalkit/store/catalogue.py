@@ -54,12 +54,12 @@ class Catalogue:
             StoreVersionError: when a newer evalkit or DuckDB wrote it.
             StorageError: when the disk does not take it.
         """
-        if read_only and not self.path.exists():
+        if read_only and not (self.path.exists() and self._is_current()):
             with self.connect():
                 pass
         connection = self._open(read_only)
         try:
-            self._migrate(connection, read_only)
+            self._migrate(connection)
             yield connection
         finally:
             connection.close()
@@ -95,7 +95,15 @@ class Catalogue:
             )  # fmt: skip
         return StorageError(f"cannot open the catalogue: {first}", file=self.path, fix="is the folder writable?")
 
-    def _migrate(self, connection: duckdb.DuckDBPyConnection, read_only: bool) -> None:
+    def _is_current(self) -> bool:
+        """Whether a reader needs no migration; a newer catalogue is refused elsewhere."""
+        connection = self._open(read_only=True)
+        try:
+            return self._version(connection) >= LATEST
+        finally:
+            connection.close()
+
+    def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         version = self._version(connection)
         if version > LATEST:
             raise StoreVersionError(
@@ -103,7 +111,7 @@ class Catalogue:
                 file=self.path,
                 fix="upgrade evalkit, or remove the file and rebuild it from the runs: evalkit doctor --rebuild",
             )
-        if version == LATEST or read_only:
+        if version == LATEST:
             return
         with _transaction(connection):
             connection.execute("CREATE TABLE IF NOT EXISTS evalkit_schema (version INTEGER, applied TIMESTAMP)")
@@ -227,10 +235,12 @@ class Catalogue:
                 )
 
     def _enter_verdicts(self, connection: duckdb.DuckDBPyConnection) -> None:
-        known = {row[0] for row in connection.execute("SELECT verdict_id FROM verdicts").fetchall()}
+        known = set(connection.execute("SELECT verdict_id, created_us FROM verdicts").fetchall())
         for verdict in Verdicts(self._root).all():
-            if verdict["id"] in known:
+            if (verdict["id"], verdict["created_us"]) in known:
                 continue
+            for table in ("verdicts", "verdict_rules"):  # what is judged again replaces what was judged before
+                connection.execute(f"DELETE FROM {table} WHERE verdict_id = ?", [verdict["id"]])  # noqa: S608 - a literal
             head = ("workflow", "verdict", "sentence", "candidate_run", "baseline_run", "baseline_name", "created_us")
             _insert(connection, "verdicts", [{"verdict_id": verdict["id"], **{key: verdict[key] for key in head}}])
             keys = ("status", "grader", "metric", "slice", "n", "baseline", "candidate", "delta", "low", "high", "p")

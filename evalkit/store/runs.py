@@ -19,7 +19,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -55,9 +55,15 @@ def new_run_id() -> str:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A finished run."""
+    """A finished run.
+
+    Args:
+        path: Its folder.
+        grading: Fingerprint of the graders whose scores count; default those that the run was made with.
+    """
 
     path: Path
+    grading: str = ""
 
     @cached_property
     def run(self) -> Run:
@@ -68,9 +74,12 @@ class RunFolder:
         """
         file = self.path / "run.json"
         try:
-            return codec.decode(Run, file.read_bytes())
+            record = codec.decode(Run, file.read_bytes())
         except (OSError, codec.ValidationError) as error:
             raise StoreError(f"not a readable run: {str(error).splitlines()[0]}", file=file) from None
+        if not self.grading:
+            return record
+        return replace(record, grading=self.grading, graders=self.graders(self.grading))
 
     def gradings(self) -> list[str]:
         """Short fingerprints of the grader sets that this run was graded with."""
@@ -114,11 +123,18 @@ class RunFolder:
             yield codec.decode(Trace, text)
 
     def stored_trials(self) -> list[StoredTrial]:
-        """Traces with their keys."""
+        """Traces with their keys.
+
+        Raises:
+            StoreError: when a segment cannot be read, or they do not belong together.
+        """
         rows = self.trials().select(["case_digest", "trial_key", "source_run"]).to_pylist()
+        traces = list(self.traces())
+        if len(traces) != len(rows):
+            raise StoreError(f"the run holds {len(rows):,} trials and {len(traces):,} traces", file=self.path)
         return [
             StoredTrial(trace, row["case_digest"], row["trial_key"], row["source_run"])
-            for trace, row in zip(self.traces(), rows, strict=True)
+            for trace, row in zip(traces, rows, strict=True)
         ]
 
     def add_scores(self, grading: str, graders: Sequence[GraderRef], scores: Iterable[Score]) -> Path:

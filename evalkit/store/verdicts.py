@@ -12,6 +12,11 @@ from evalkit.errors import StoreError, UsageError
 
 __all__ = ["Verdicts"]
 
+_KEYS = frozenset(
+    "id workflow verdict sentence candidate_run baseline_run baseline_name created_us rules".split()  # noqa: SIM905
+)
+_FIX = "remove the file, and judge its run again: evalkit gate RUN"
+
 
 class Verdicts:
     """All verdicts of a store.
@@ -29,8 +34,21 @@ class Verdicts:
         write_bytes(path, content)
         return path
 
+    def check(self) -> None:
+        """Make sure that all verdicts can be read, before any money is spent.
+
+        Raises:
+            StoreError: when one cannot; names the file.
+        """
+        for _ in self.all():
+            pass
+
     def all(self) -> Iterator[dict[str, Any]]:
-        """All verdicts as plain data."""
+        """All verdicts as plain data.
+
+        Raises:
+            StoreError: when one cannot be read.
+        """
         for path in sorted(self._folder.glob("*.json")):
             yield self._read(path)
 
@@ -54,6 +72,8 @@ class Verdicts:
     def _read(path: Path) -> dict[str, Any]:
         try:
             data: dict[str, Any] = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise StoreError(f"not a readable verdict: {error}", file=path) from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise StoreError(f"not a readable verdict: {error}", file=path, fix=_FIX) from None
+        if not isinstance(data, dict) or not data.keys() >= _KEYS:
+            raise StoreError("not a verdict: it lacks keys that every verdict has", file=path, fix=_FIX)
         return data

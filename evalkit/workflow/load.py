@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.configfile import YamlFile, parse, read_yaml
-from evalkit.errors import ConfigError
+from evalkit.errors import ConfigError, PromptError
 from evalkit.records import ToolSpec
 from evalkit.workflow.gates import GateSpec
 from evalkit.workflow.policies import load_policies
@@ -32,23 +32,25 @@ def load_workflow(project: Project, name: str, identity: Callable[[str], Mapping
         identity: Tells of a provider's name what makes its answers its own; part of the model's fingerprint.
 
     Raises:
+        UsageError: when the project has no such workflow.
         ConfigError: or one of its kinds, at the first mistake.
     """
+    project.names((name,))
     source = _source(project, name)
     folder = _folder(project, source)
     spec = parse(WorkflowSpec, source)
     files: dict[str, Path] = {}
     models = dict(spec.models) if spec.models else {"default": _given(spec.model)}
-    prompts = _prompts(spec, folder, project, files)
+    prompts = _prompts(spec, source, project, files)
     _check_prompts(prompts, models, project, source)
-    routes = _routes(spec, models, source, project, files)
-    _check_names(routes, models, prompts, source)
-    tools = _tools(spec, folder, project, files)
-    policy_paths = tuple(folder / path for path in spec.policies)
+    routes, routes_source = _routes(spec, models, source, project, files)
+    _check_names(routes, models, prompts, routes_source)
+    tools = _tools(spec, source, project, files)
+    policy_paths = tuple(_existing(project, source, path, "policies") for path in spec.policies)
     if policy_paths:
         files["policies:rules"] = project.relative(policy_paths[0])
     retrieval = spec.retrieval
-    corpus = load_corpus(folder / retrieval.corpus, k1=retrieval.k1, b=retrieval.b) if retrieval.corpus else None
+    corpus_path = _existing(project, source, retrieval.corpus, "retrieval", "corpus") if retrieval.corpus else None
     return Workflow(
         name=name,
         spec=spec,
@@ -57,11 +59,11 @@ def load_workflow(project: Project, name: str, identity: Callable[[str], Mapping
         models=models,
         routes=routes,
         graders=project.spec.graders if spec.graders is None else spec.graders,
-        gate=_gate(spec, folder, project),
+        gate=_gate(spec, source, project),
         prompts=prompts,
         tools=tools,
         policies=load_policies(policy_paths, _allowed_tools(spec, tools, source)),
-        corpus=corpus,
+        corpus=load_corpus(corpus_path, k1=retrieval.k1, b=retrieval.b) if corpus_path else None,
         provider_identities={pin.provider: identity(pin.provider) for pin in models.values()} if identity else {},
         files=files,
     )
@@ -70,6 +72,27 @@ def load_workflow(project: Project, name: str, identity: Callable[[str], Mapping
 def _folder(project: Project, source: YamlFile) -> Path:
     """What the paths of a workflow are relative to: its own folder, or the project's root."""
     return source.path.parent if source.path != project.source.path else project.root
+
+
+def _existing(project: Project, source: YamlFile, name: str, *key: str, kind: type[ConfigError] = ConfigError) -> Path:
+    """The path of a file that the workflow names.
+
+    Raises:
+        ConfigError: where it is named, when there is no such file or folder.
+    """
+    path = _folder(project, source) / name
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        raise kind(
+            f"no such file: {name}",
+            file=source.path,
+            line=source.line(key),
+            key=".".join(key),
+            value=name,
+            fix="create it, or correct the path: it is relative to the file that names it",
+        ) from None
+    return path
 
 
 def _source(project: Project, name: str) -> YamlFile:
@@ -102,12 +125,15 @@ def _given(model: ModelSpec | None) -> ModelSpec:
     return model
 
 
-def _prompts(spec: WorkflowSpec, folder: Path, project: Project, files: dict[str, Path]) -> dict[str, Prompt]:
+def _prompts(spec: WorkflowSpec, source: YamlFile, project: Project, files: dict[str, Path]) -> dict[str, Prompt]:
     named: dict[str, PromptSpec] = dict(spec.prompts) or ({"answer": spec.prompt} if spec.prompt else {})
     prompts = {}
     for name, entry in named.items():
-        prompts[name] = load_prompt(name, folder / entry.system, folder / entry.user if entry.user else None)
-        files[f"prompt:{name}"] = project.relative(folder / entry.system)
+        key = ("prompts", name) if spec.prompts else ("prompt",)
+        system = _existing(project, source, entry.system, *key, kind=PromptError)
+        user = _existing(project, source, entry.user, *key, "user", kind=PromptError) if entry.user else None
+        prompts[name] = load_prompt(name, system, user)
+        files[f"prompt:{name}"] = project.relative(system)
     return prompts
 
 
@@ -127,46 +153,46 @@ def _check_prompts(
 
 def _routes(
     spec: WorkflowSpec, models: Mapping[str, ModelSpec], source: YamlFile, project: Project, files: dict[str, Path]
-) -> RoutesSpec:
+) -> tuple[RoutesSpec, YamlFile]:
+    """The route table and what it was read from."""
     if spec.routes is None:
         prompt = next(iter(spec.prompts), "answer")
-        return RoutesSpec(routes={"default": RouteSpec(model=next(iter(models)), prompt=prompt)}, default="default")
+        only = RouteSpec(model=next(iter(models)), prompt=prompt)
+        return RoutesSpec(routes={"default": only}, default="default"), source
     if isinstance(spec.routes, RoutesSpec):
         files["routes:table"] = project.relative(source.path)
-        return spec.routes
-    path = _folder(project, source) / spec.routes
+        return spec.routes, source.at("routes")
+    path = _existing(project, source, spec.routes, "routes")
     files["routes:table"] = project.relative(path)
-    return parse(RoutesSpec, read_yaml(path))
+    table = read_yaml(path)
+    return parse(RoutesSpec, table), table
 
 
 def _check_names(
     routes: RoutesSpec, models: Mapping[str, ModelSpec], prompts: Mapping[str, Prompt], source: YamlFile
 ) -> None:
+    known = {"model": models, "prompt": prompts}
     for name, route in routes.routes.items():
-        if route.model not in models:
-            raise ConfigError(
-                f"route `{name}` names no model of this workflow",
-                file=source.path,
-                key=f"routes.{name}.model",
-                value=route.model,
-                fix=f"models here: {', '.join(models)}",
-            )
-        if prompts and route.prompt not in prompts:
-            raise ConfigError(
-                f"route `{name}` names no prompt of this workflow",
-                file=source.path,
-                key=f"routes.{name}.prompt",
-                value=route.prompt,
-                fix=f"prompts here: {', '.join(prompts)}",
-            )
+        for part, names in known.items():
+            value = getattr(route, part)
+            if value not in names and (names or part == "model"):
+                raise ConfigError(
+                    f"route `{name}` names no {part} of this workflow",
+                    file=source.path,
+                    line=source.line(("routes", name, part)),
+                    key=f"routes.{name}.{part}",
+                    value=value,
+                    fix=f"{part}s here: {', '.join(names)}",
+                )
 
 
-def _tools(spec: WorkflowSpec, folder: Path, project: Project, files: dict[str, Path]) -> tuple[ToolSpec, ...]:
+def _tools(spec: WorkflowSpec, source: YamlFile, project: Project, files: dict[str, Path]) -> tuple[ToolSpec, ...]:
     if spec.tools is None:
         return ()
-    tools = load_tools(folder / spec.tools)
+    path = _existing(project, source, spec.tools, "tools")
+    tools = load_tools(path)
     for tool in tools:
-        files[f"tool:{tool.name}"] = project.relative(folder / spec.tools)
+        files[f"tool:{tool.name}"] = project.relative(path)
     return tools
 
 
@@ -188,9 +214,9 @@ def _allowed_tools(spec: WorkflowSpec, tools: tuple[ToolSpec, ...], source: Yaml
     return frozenset(allowed)
 
 
-def _gate(spec: WorkflowSpec, folder: Path, project: Project) -> GateSpec:
+def _gate(spec: WorkflowSpec, source: YamlFile, project: Project) -> GateSpec:
     if spec.gate is None:
         return project.spec.gate
     if isinstance(spec.gate, GateSpec):
         return spec.gate
-    return parse(GateSpec, read_yaml(folder / spec.gate))
+    return parse(GateSpec, read_yaml(_existing(project, source, spec.gate, "gate")))

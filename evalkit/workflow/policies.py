@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from evalkit.configfile import FileModel, Texts, parse, read_yaml
 from evalkit.errors import ConfigError
 from evalkit.records import Json, PolicyDecision, Severity
+from evalkit.workflow.values import JsonValue, check_pattern, equal
 
 __all__ = ["Facts", "Policies", "PolicyFile", "load_policies"]
 
@@ -42,19 +43,28 @@ def _compare(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     return apply
 
 
+def _in(left: Any, right: Any) -> bool:
+    return isinstance(right, (list, tuple)) and any(equal(left, item) for item in right)
+
+
+def _contains(left: Any, right: Any) -> bool:
+    return _in(right, left) or (isinstance(left, str) and isinstance(right, str) and right in left)
+
+
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "in": lambda left, right: isinstance(right, (list, tuple)) and left in right,
-    "not_in": lambda left, right: isinstance(right, (list, tuple)) and left not in right,
-    "contains": lambda left, right: isinstance(left, (list, tuple, str)) and right in left,
+    "eq": equal,
+    "ne": lambda left, right: not equal(left, right),
+    "in": _in,
+    "not_in": lambda left, right: not _in(left, right),
+    "contains": _contains,
     "gt": _compare(operator.gt),
     "gte": _compare(operator.ge),
     "lt": _compare(operator.lt),
     "lte": _compare(operator.le),
-    "matches": lambda left, right: isinstance(left, str) and re.search(str(right), left) is not None,
-    "exists": lambda left, right: (left is not None) == bool(right),
+    "matches": lambda left, right: isinstance(left, str) and re.search(right, left) is not None,
 }
+_OF_MISSING = ("ne", "not_in")
+"""What a fact that is missing, or null, fulfils."""
 
 
 class Condition(FileModel):
@@ -63,8 +73,13 @@ class Condition(FileModel):
     field: str = Field(description="The fact, for example `arguments.amount`, `role`, `document.tenant`.")
     op: Literal[
         "eq", "ne", "in", "not_in", "contains", "gt", "gte", "lt", "lte", "matches", "exists"
-    ] = Field(description="The comparison.")  # fmt: skip
-    value: Json = Field(default=None, description="What to compare with.")
+    ] = Field(
+        description="The comparison; a missing or null fact fulfils only `ne`, `not_in` and `exists: false`."
+    )  # fmt: skip
+    value: JsonValue = Field(
+        default=None,
+        description="What to compare with: a list for `in`, a pattern for `matches`, nothing or `false` for `exists`.",
+    )
     ref: str | None = Field(default=None, description="Another fact to compare with instead.")
 
     @model_validator(mode="after")
@@ -72,21 +87,30 @@ class Condition(FileModel):
         if self.ref is not None and self.value is not None:
             raise ValueError("give `value` or `ref`, not both")
         if self.op == "matches":
-            try:
-                re.compile(str(self.value))
-            except re.error as error:
-                raise ValueError(f"not a regular expression: {error}") from None
+            if not isinstance(self.value, str):
+                raise ValueError("`matches` takes a regular expression as its `value`, in quotes")
+            check_pattern(self.value)
+        if self.op == "exists" and (self.ref is not None or self.value not in (None, True, False)):
+            raise ValueError("`exists` takes `value: true`, `value: false` or nothing")
         return self
 
     def holds(self, facts: Facts) -> bool:
-        """Whether the facts fulfil the condition; a missing fact fulfils only ``ne``, ``not_in`` and ``exists``."""
-        return _OPERATORS[self.op](facts.get(self.field), facts.get(self.ref) if self.ref else self.value)
+        """Whether the facts fulfil the condition; a missing fact fulfils only ``ne``, ``not_in`` and ``exists: false``.
+
+        A fact that is null counts as missing.
+        """
+        fact = facts.get(self.field)
+        if self.op == "exists":
+            return (fact is not None) is (self.value is not False)
+        if fact is None:
+            return self.op in _OF_MISSING
+        return _OPERATORS[self.op](fact, facts.get(self.ref) if self.ref else self.value)
 
 
 class RuleTest(FileModel):
     """An example that the rule must decide as stated, by itself."""
 
-    facts: dict[str, Json] = Field(description="The facts of the example.")
+    facts: dict[str, JsonValue] = Field(description="The facts of the example.")
     applies: bool = Field(description="Whether the rule applies to it.")
 
 
@@ -97,7 +121,9 @@ class PolicyRule(FileModel):
     point: Literal["retrieve", "act"] = Field(description="Asked for a document (`retrieve`) or a tool call (`act`).")
     tools: Texts = Field(default=(), description="Tools it is about; empty is all.")
     when: tuple[Condition, ...] = Field(default=(), description="Conditions; empty always holds.")
-    effect: Effect = Field(description="What it decides.")
+    effect: Effect = Field(
+        description="What it decides; the variable `approved: true` of a case lifts `needs_approval` for tool calls."
+    )
     severity: Severity = Field(default="major", description="How bad a violation is.")
     message: str = Field(default="", description="Said to the model and to the reviewer.")
     tests: tuple[RuleTest, ...] = Field(min_length=2, description="At least one example each way.")
@@ -165,9 +191,17 @@ def load_policies(paths: tuple[Path, ...], allowed_tools: frozenset[str] | None)
     rules: list[PolicyRule] = []
     seen: dict[str, Path] = {}
     for path in paths:
-        for rule in parse(PolicyFile, read_yaml(path)).rules:
+        source = read_yaml(path)
+        for index, rule in enumerate(parse(PolicyFile, source).rules):
             if rule.id in seen:
-                raise ConfigError("the rule id occurs twice", file=path, key="id", value=rule.id)
+                raise ConfigError(
+                    "the rule id occurs twice",
+                    file=path,
+                    line=source.line(("rules", index, "id")),
+                    key=f"rules[{index}].id",
+                    value=rule.id,
+                    fix=f"rename one of the two; the first is in {seen[rule.id]}",
+                )
             seen[rule.id] = path
             rules.append(rule)
     return Policies(tuple(rules), allowed_tools)

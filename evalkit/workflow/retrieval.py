@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,9 +30,7 @@ class Corpus:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of all documents, whatever their order."""
-        return fingerprint(
-            "corpus", sorted([d.id, d.text, d.title, d.date or "", d.kind, d.tenant or ""] for d in self.documents)
-        )
+        return fingerprint("corpus", sorted(fingerprint("document", codec.plain(d)) for d in self.documents))
 
     @cached_property
     def _index(self) -> tuple[Any, Any]:
@@ -61,7 +60,8 @@ def load_corpus(path: Path, *, k1: float, b: float) -> Corpus:
     """Read a corpus: a Parquet file with at least the columns ``id`` and ``text``.
 
     Raises:
-        ConfigError: when it is missing, not Parquet, or lacks a column.
+        ConfigError: when it is missing, not Parquet, lacks a column, or holds a row that is no document, an id
+            twice, or no words at all.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -74,13 +74,39 @@ def load_corpus(path: Path, *, k1: float, b: float) -> Corpus:
     if missing:
         raise ConfigError(f"columns missing: {', '.join(missing)}", file=path, fix="a corpus has columns id and text")
     known = [name for name in Document.__dataclass_fields__ if name in table.column_names]
-    documents = tuple(
-        codec.decode(Document, {key: value for key, value in row.items() if value is not None})
-        for row in table.select(known).to_pylist()
-    )
+    documents = tuple(_document(row, number, path) for number, row in enumerate(table.select(known).to_pylist()))
+    _check(documents, path)
+    return Corpus(documents, k1, b)
+
+
+def _document(row: dict[str, Any], number: int, path: Path) -> Document:
+    try:
+        return codec.decode(Document, {key: value for key, value in row.items() if value is not None})
+    except codec.ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        column = ".".join(str(part) for part in problem["loc"])
+        raise ConfigError(
+            f"row {number} is no document: {problem['msg']}",
+            file=path,
+            key=column,
+            value=row.get(column),
+            fix="columns are text, but `roles` a list of text and `trusted` a boolean; id and text are never null",
+        ) from None
+
+
+def _check(documents: tuple[Document, ...], path: Path) -> None:
+    seen: set[str] = set()
+    for document in documents:
+        if document.id in seen:
+            raise ConfigError(
+                "the document id occurs twice", file=path, key="id", value=document.id,
+                fix="give each document its own id: answers cite it",
+            )  # fmt: skip
+        seen.add(document.id)
     if not documents:
         raise ConfigError("the corpus is empty", file=path)
-    return Corpus(documents, k1, b)
+    if not any(re.search(r"\w", f"{document.title} {document.text}") for document in documents):
+        raise ConfigError("the corpus holds no words to search for", file=path, key="text")
 
 
 def retrieve(

@@ -7,14 +7,16 @@ here is the source of the editor schema (``evalkit schema workflow``) and of the
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from evalkit.configfile import FileModel, Texts, short_form
 from evalkit.quantities import Duration, Money
-from evalkit.records import Json, Risk
+from evalkit.records import Risk
 from evalkit.workflow.gates import CanarySpec, GateSpec
+from evalkit.workflow.values import JsonValue, Pattern
 
 __all__ = [
     "BudgetSpec",
@@ -39,7 +41,7 @@ class ModelSpec(FileModel):
     model_config = ConfigDict(json_schema_extra=short_form)
 
     model: str = Field(description="`provider:model`, for example `openai:gpt-5-mini-2026-08-01`.")
-    params: dict[str, Json] = Field(
+    params: dict[str, JsonValue] = Field(
         default_factory=dict, description="Sent with every request, for example `temperature: 0`."
     )
 
@@ -70,7 +72,9 @@ class PromptSpec(FileModel):
 
     model_config = ConfigDict(json_schema_extra=short_form)
 
-    system: str = Field(description="File of the system prompt, a Jinja2 template.")
+    system: str = Field(
+        description="File of the system prompt, a Jinja2 template; the files that it includes lie beside or below it."
+    )
     user: str | None = Field(default=None, description="File of a template for the last user message.")
 
     @model_validator(mode="before")
@@ -89,6 +93,12 @@ class LabelRule(FileModel):
     amount_over: float | None = Field(default=None, description="Fits when a number above this occurs in the text.")
 
 
+def _check_risks(names: Iterable[str]) -> None:
+    for name in names:
+        if name not in get_args(Risk):
+            raise ValueError(f"`{name}` is no risk: write one of {', '.join(get_args(Risk))}")
+
+
 class Classifier(FileModel):
     """How intent and risk of a request are found: by word rules, or taken from the request."""
 
@@ -99,6 +109,12 @@ class Classifier(FileModel):
     trust_request: bool = Field(
         default=False, description="Take intent and risk from the request, where an upstream system has set them."
     )
+
+    @field_validator("risk")
+    @classmethod
+    def _known_labels(cls, rules: tuple[LabelRule, ...]) -> tuple[LabelRule, ...]:
+        _check_risks(rule.label for rule in rules)
+        return rules
 
 
 class RouteSpec(FileModel):
@@ -119,6 +135,12 @@ class RouteWhen(FileModel):
     turns_over: int | None = Field(default=None, description="The conversation has more messages than this.")
     context_over: int | None = Field(default=None, description="The documents have more characters than this.")
 
+    @field_validator("risk")
+    @classmethod
+    def _known_risks(cls, risks: tuple[str, ...]) -> tuple[str, ...]:
+        _check_risks(risks)
+        return risks
+
 
 class RouteRule(FileModel):
     """Where a request goes when the conditions hold."""
@@ -134,7 +156,7 @@ class EscalationWhen(FileModel):
     finish_reason: Texts = Field(
         default=(), description="The model stopped for one of these reasons, such as `length`."
     )
-    answer_matches: str | None = Field(default=None, description="A regular expression found in the answer.")
+    answer_matches: Pattern | None = Field(default=None, description="A regular expression found in the answer.")
     invalid_tool_call: bool = Field(default=False, description="A call did not fit its tool's schema.")
     empty_answer: bool = Field(default=False, description="The answer is empty and no tool was called.")
 
@@ -155,7 +177,11 @@ class RoutesSpec(FileModel):
     routes: dict[str, RouteSpec] = Field(description="The routes by name.")
     default: str = Field(description="The route when no rule fits: the cheapest that is good enough.")
     rules: tuple[RouteRule, ...] = Field(default=(), description="First match wins.")
-    escalate: tuple[EscalationRule, ...] = Field(default=(), description="Checked after each attempt.")
+    escalate: tuple[EscalationRule, ...] = Field(
+        default=(),
+        description="Checked after each attempt; the next one starts again from its prompt. Calls that have written or "
+        "paid, by the `side_effect` of their tools, stay in the trace.",
+    )
 
     @model_validator(mode="after")
     def _names(self) -> RoutesSpec:
@@ -199,14 +225,16 @@ class ContractSpec(FileModel):
 class BudgetSpec(FileModel):
     """Spending limits, checked before each call."""
 
-    per_run: Money | None = Field(default=None, description="Most that one run of this workflow may cost.")
-    per_trial: Money | None = Field(default=None, description="Most that one trial may cost: a limit of the gate.")
+    per_run: Money | None = Field(default=None, ge=0, description="Most that one run of this workflow may cost.")
+    per_trial: Money | None = Field(
+        default=None, ge=0, description="Most that one trial may cost: a limit of the gate."
+    )
 
 
 class SloSpec(FileModel):
     """Service levels: hard limits of the gate."""
 
-    p95: Duration | None = Field(default=None, description="95th percentile of the latency of a trial.")
+    p95: Duration | None = Field(default=None, ge=0, description="95th percentile of the latency of a trial.")
 
 
 class GraderSpec(FileModel):
@@ -215,7 +243,7 @@ class GraderSpec(FileModel):
     model_config = ConfigDict(json_schema_extra=short_form)
 
     use: str = Field(description="Name of the grader, see `evalkit graders`.")
-    params: dict[str, Json] = Field(default_factory=dict, description="Its parameters.")
+    params: dict[str, JsonValue] = Field(default_factory=dict, description="Its parameters.")
 
     @model_validator(mode="before")
     @classmethod

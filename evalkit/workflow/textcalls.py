@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import ast
 import json
+import warnings
+from itertools import accumulate
 from typing import Any, Literal
 
+from evalkit.fingerprint import canonical_json
 from evalkit.records import ToolCall
 
 __all__ = ["DecodeError", "decode"]
@@ -35,7 +38,17 @@ def decode(text: str, form: Literal["python", "json"]) -> tuple[ToolCall, ...]:
     stripped = text.strip()
     if stripped.startswith("```"):
         raise DecodeError("wrapped in a code fence")
-    return _decode_json(stripped) if form == "json" else _decode_python(stripped)
+    try:
+        calls = _decode_json(stripped) if form == "json" else _decode_python(stripped)
+        for call in calls:
+            canonical_json(call.arguments)
+    except RecursionError:
+        raise DecodeError("nested too deeply") from None
+    except DecodeError:
+        raise
+    except ValueError as error:
+        raise DecodeError(f"an argument is no JSON value: {error}") from None
+    return calls
 
 
 def _decode_json(text: str) -> tuple[ToolCall, ...]:
@@ -45,27 +58,47 @@ def _decode_json(text: str) -> tuple[ToolCall, ...]:
         raise DecodeError(f"not JSON: {error}") from None
     calls = []
     for item in data if isinstance(data, list) else [data]:
-        if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+        name = item.get("name") if isinstance(item, dict) else None
+        if not isinstance(name, str) or not name:
             raise DecodeError("a call needs a name")
         arguments = item.get("arguments", item.get("parameters", {}))
         if not isinstance(arguments, dict):
             raise DecodeError("the arguments of a call are an object")
-        calls.append(ToolCall(item["name"], arguments))
+        calls.append(ToolCall(name, arguments))
     return tuple(calls)
 
 
 def _decode_python(text: str) -> tuple[ToolCall, ...]:
     source = text if text.startswith("[") else f"[{text}]"
     try:
-        tree = ast.parse(source, mode="eval")
+        with warnings.catch_warnings():
+            # Python warns of an escape that it does not know; whether that is an error depends on the process
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source, mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise DecodeError(f"not Python call syntax: {getattr(error, 'msg', error)}") from None
     if not isinstance(tree.body, ast.List):
         raise DecodeError("not a list of calls")
-    return tuple(_python_call(node) for node in tree.body.elts)
+    written = _Source(source)
+    return tuple(_python_call(node, written) for node in tree.body.elts)
 
 
-def _python_call(node: ast.expr) -> ToolCall:
+class _Source:
+    """The text that a tree was made of. Positions in a tree count UTF-8 bytes within a line."""
+
+    def __init__(self, text: str) -> None:
+        self._bytes = text.encode()
+        lines = self._bytes.splitlines(keepends=True)
+        self._starts = [0, *accumulate(len(line) for line in lines)]
+
+    def of(self, node: ast.expr) -> str:
+        """A node as it was written."""
+        start = self._starts[node.lineno - 1] + node.col_offset
+        end = self._starts[(node.end_lineno or 1) - 1] + (node.end_col_offset or 0)
+        return self._bytes[start:end].decode()
+
+
+def _python_call(node: ast.expr, written: _Source) -> ToolCall:
     if not isinstance(node, ast.Call):
         raise DecodeError("not a call")
     if node.args:
@@ -74,7 +107,9 @@ def _python_call(node: ast.expr) -> ToolCall:
     for keyword in node.keywords:
         if keyword.arg is None:
             raise DecodeError("arguments must be named")
-        arguments[keyword.arg] = _literal(keyword.value)
+        if keyword.arg in arguments:
+            raise DecodeError(f"the argument `{keyword.arg}` is given twice")
+        arguments[keyword.arg] = _literal(keyword.value, written)
     return ToolCall(_dotted(node.func), arguments)
 
 
@@ -86,21 +121,20 @@ def _dotted(node: ast.expr) -> str:
     raise DecodeError("not a name")
 
 
-def _literal(node: ast.expr) -> Any:
+def _literal(node: ast.expr, written: _Source) -> Any:
     """A literal value; arithmetic, names and calls stay text, exactly as written."""
-    if isinstance(node, ast.Constant):
-        value = node.value
-        return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
+    if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, (str, int, float, bool))):
+        return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        inner = _literal(node.operand)
+        inner = _literal(node.operand, written)
         if isinstance(inner, (int, float)) and not isinstance(inner, bool):
             return -inner
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-        return [_literal(item) for item in node.elts]
-    if isinstance(node, ast.Dict):
+        return [_literal(item, written) for item in node.elts]
+    if isinstance(node, ast.Dict) and None not in node.keys:
         return {
-            str(_literal(key)): _literal(value)
+            str(_literal(key, written)): _literal(value, written)
             for key, value in zip(node.keys, node.values, strict=True)
             if key is not None
         }
-    return ast.unparse(node)
+    return written.of(node)

@@ -14,6 +14,7 @@ from evalkit.configfile import read_yaml
 from evalkit.errors import ConfigError, ToolSchemaError
 from evalkit.jsonschemas import schema_problems
 from evalkit.records import Case, Json, RecordedTool, ToolSpec
+from evalkit.workflow.values import check_json, equal
 
 __all__ = ["find_recorded", "load_tools", "matches"]
 
@@ -51,6 +52,10 @@ def _definitions(file: Path) -> Iterator[ToolSpec]:
             raise ToolSchemaError("a tool needs a name", file=file, value=item)
         cleaned = {key: value for key, value in definition.items() if key != "strict"}
         try:
+            check_json(cleaned)
+        except ValueError as error:
+            raise ToolSchemaError(str(error), file=file, key=str(definition["name"])) from None
+        try:
             spec = codec.strict(ToolSpec, cleaned)
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
@@ -70,11 +75,15 @@ def _read(file: Path) -> Any:
     if file.suffix != ".json":
         return read_yaml(file).data
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except OSError as error:
         raise ConfigError(f"cannot read the file: {error.strerror}", file=file) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ToolSchemaError(f"not valid JSON: {error}", file=file) from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is Python's and not JSON's")
 
 
 def find_recorded(case: Case, name: str, arguments: Json) -> RecordedTool | None:
@@ -93,8 +102,4 @@ def _fits(tool: RecordedTool, arguments: Json) -> bool:
 
 def matches(given: Json, wanted: Json) -> bool:
     """Equality as a tool sees it: ``5`` equals ``5.0``, ``True`` is not ``1``, text is trimmed and its case folded."""
-    if isinstance(given, bool) or isinstance(wanted, bool):
-        return given is wanted
-    if isinstance(given, str) and isinstance(wanted, str):
-        return given.strip().casefold() == wanted.strip().casefold()
-    return bool(given == wanted)
+    return equal(given, wanted, fold=True)

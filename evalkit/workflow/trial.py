@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from evalkit.errors import EvalkitError
+from evalkit.errors import ConfigError, EvalkitError, PromptError
 from evalkit.jsonschemas import value_problems
 from evalkit.providers.base import CallError, ChatRequest, ChatResponse, Provider, RequestedCall
 from evalkit.providers.prices import PriceTable
@@ -26,8 +27,9 @@ from evalkit.records import (
     Trace,
     TraceError,
 )
-from evalkit.text import scrub, scrub_json
+from evalkit.text import scrub
 from evalkit.workflow import textcalls
+from evalkit.workflow.answers import admit
 from evalkit.workflow.retrieval import retrieve
 from evalkit.workflow.routing import Attempt, choose, classify, escalation
 from evalkit.workflow.tools import find_recorded
@@ -39,7 +41,11 @@ __all__ = ["run_trial"]
 async def run_trial(
     workflow: Workflow, case: Case, trial: int, providers: Mapping[str, Provider], prices: PriceTable
 ) -> Trace:
-    """Execute a case once and record everything. Faults of the target become a trace with status ``error``."""
+    """Execute a case once and record everything. Faults of the target become a trace with status ``error``.
+
+    Raises:
+        EvalkitError: for what concerns every trial and not this case: a target that is not configured rightly.
+    """
     return await _Trial(workflow, case, trial, providers, prices).run()
 
 
@@ -72,9 +78,13 @@ class _Trial:
         try:
             await self._attempts()
         except CallError as fault:
-            error = TraceError("fatal" if fault.fatal else fault.kind, fault.message)
-        except EvalkitError as fault:
-            error = TraceError("prompt" if "Prompt" in type(fault).__name__ else "internal", str(fault))
+            error = TraceError("fatal" if fault.fatal else fault.kind, scrub(fault.message)[0])
+        except PromptError as fault:
+            error = TraceError("prompt", str(fault))
+        except EvalkitError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - a case that trips evalkit itself does not end the run
+            error = TraceError("internal", _described(fault))
         case = self.case
         return Trace(
             workflow=self.workflow.name,
@@ -124,16 +134,21 @@ class _Trial:
         """One route from prompt to final answer, with all its tool rounds."""
         workflow = self.workflow
         self.messages = list(workflow.messages(route, self.case, self.documents, intent=self.intent, risk=self.risk))
-        self.events, self.answer, self.decode_error = [], "", None
         tools = self.case.tools or workflow.tools
+        self.events = self._lasting(tools)
+        kept = len(self.events)
+        self.answer, self.finish_reason, self.decode_error = "", "", None
         invalid = False
-        for step in range(workflow.spec.max_steps):
+        for _ in range(workflow.spec.max_steps):
             response = await self._call(route, tools)
             self.answer, self.finish_reason = response.text, response.finish_reason
             requested = self._requested(response)
             if not requested:
                 break
-            results = [self._run_tool(call, tools, step, run=not response.final) for call in requested]
+            results = [
+                self._run_tool(call, tools, f"call_{len(self.calls) - 1}_{index}", run=not response.final)
+                for index, call in enumerate(requested)
+            ]
             self.events += results
             invalid = invalid or any(event.schema_errors for event in results)
             if response.final or workflow.spec.tool_calls != "native":
@@ -141,7 +156,12 @@ class _Trial:
             self._append(response.text, results)
         else:
             self.finish_reason = "max_steps"
-        return Attempt(self.answer, self.finish_reason, invalid, len(self.events))
+        return Attempt(self.answer, self.finish_reason, invalid, len(self.events) - kept)
+
+    def _lasting(self, tools: tuple[ToolSpec, ...]) -> list[ToolEvent]:
+        """Calls of attempts that were given up stay in the trace where they have changed something."""
+        writing = {tool.name for tool in tools if tool.side_effect in ("write", "money")}
+        return [event for event in self.events if event.status == "ok" and event.name in writing]
 
     async def _call(self, route: str, tools: tuple[ToolSpec, ...]) -> ChatResponse:
         pin = self.workflow.model_of(route)
@@ -157,16 +177,16 @@ class _Trial:
         )
         digest = request.digest
         try:
-            response = await provider.complete(request)
-        except CallError as fault:
-            self.calls.append(
-                ModelCall(pin.name, provider=provider.name, request_digest=digest, status="error",
-                          error=fault.message, attempts=fault.attempts, priced=False, timed=False)
-            )  # fmt: skip
+            response, replaced = admit(await provider.complete(request))
+        except EvalkitError as fault:
+            if isinstance(fault, CallError):
+                self._note_failure(pin.name, provider, digest, fault)
             raise
-        text, replaced = scrub(response.text)
+        except (Exception, SystemExit) as fault:
+            failure = CallError(_described(fault), kind="target")
+            self._note_failure(pin.name, provider, digest, failure)
+            raise failure from fault
         self.replaced += replaced
-        cost, priced = self._cost(pin.name, response)
         self.calls.append(
             ModelCall(
                 model=pin.name,
@@ -175,8 +195,7 @@ class _Trial:
                 request_digest=digest,
                 finish_reason=response.finish_reason,
                 usage=response.usage,
-                cost_microusd=cost,
-                priced=priced,
+                priced=False,
                 latency_us=response.latency_us,
                 timed=response.timed,
                 ttft_us=response.ttft_us,
@@ -186,14 +205,34 @@ class _Trial:
                 simulated=response.simulated,
             )
         )
-        return response if not replaced else _with_text(response, text)
+        cost = self._cost(pin.name, response)
+        if cost is not None:
+            self.calls[-1] = replace(self.calls[-1], cost_microusd=cost, priced=True)
+        return response
 
-    def _cost(self, model: str, response: ChatResponse) -> tuple[int, bool]:
+    def _note_failure(self, model: str, provider: Provider, digest: str, fault: CallError) -> None:
+        self.calls.append(
+            ModelCall(
+                model,
+                provider=provider.name,
+                request_digest=digest,
+                status="error",
+                error=scrub(fault.message)[0],
+                attempts=fault.attempts,
+                priced=False,
+                timed=False,
+            )
+        )
+
+    def _cost(self, model: str, response: ChatResponse) -> int | None:
         if response.cost_microusd is not None:
-            return response.cost_microusd, True
+            return response.cost_microusd
         if response.usage.source == "none":
-            return 0, False
-        return self.prices.find(model).cost_microusd(response.usage), True
+            return None
+        try:
+            return self.prices.find(model).cost_microusd(response.usage)
+        except ConfigError as error:
+            raise CallError(str(error), kind="price") from None
 
     def _requested(self, response: ChatResponse) -> tuple[RequestedCall, ...]:
         if self.workflow.spec.tool_calls == "native":
@@ -205,17 +244,17 @@ class _Trial:
             return ()
         return tuple(RequestedCall(call.name, dict(call.arguments)) for call in calls)
 
-    def _run_tool(self, call: RequestedCall, tools: tuple[ToolSpec, ...], step: int, *, run: bool) -> ToolEvent:
-        """Check a call against its schema and the policies, then answer it from the recording."""
-        arguments, replaced = scrub_json(call.arguments)
-        self.replaced += replaced
+    def _run_tool(self, call: RequestedCall, tools: tuple[ToolSpec, ...], name: str, *, run: bool) -> ToolEvent:
+        """Check a call against its schema and the policies, then answer it from the recording.
+
+        ``name`` is the id of a call that comes without one.
+        """
+        arguments = call.arguments
         spec = next((tool for tool in tools if tool.name == call.name), None)
         problems = self._problems(call, spec, arguments)
         decision = self.workflow.policies.act(call.name, self._facts(arguments))
         self.decisions.append(decision)
-        event = ToolEvent(
-            call.name, arguments, call.id or f"call_{step}_{len(self.events)}", problems, decision.verdict, step=step
-        )
+        event = ToolEvent(call.name, arguments, call.id or name, problems, decision.verdict, step=len(self.calls) - 1)
         if not run:
             return _finish(event, "not_run")
         if problems:
@@ -245,7 +284,7 @@ class _Trial:
             "locale": case.locale,
             "intent": self.intent,
             "risk": self.risk,
-            "approved": bool(case.variables.get("approved", False)),
+            "approved": case.variables.get("approved") is True,
         }
         if isinstance(arguments, Mapping):
             facts |= {f"arguments.{key}": value for key, value in arguments.items()}
@@ -266,5 +305,6 @@ def _finish(event: ToolEvent, status: str, result: Json = None, error: str | Non
     return replace(event, status=status, result=result, error=error)  # type: ignore[arg-type]
 
 
-def _with_text(response: ChatResponse, text: str) -> ChatResponse:
-    return replace(response, text=text)
+def _described(fault: BaseException) -> str:
+    """Type and text of an exception, also of one that cannot be printed."""
+    return scrub("".join(traceback.format_exception_only(fault)).strip())[0]

@@ -69,10 +69,9 @@ class Workflow:
     def _components(self) -> list[Component]:
         parts = [self._component("model", name, self._pin(pin)) for name, pin in self.models.items()]
         for name, prompt in self.prompts.items():
-            text = prompt.system.source
-            if prompt.user is not None:
-                text += f"\n=== user ===\n{prompt.user.source}"
-            digest = fingerprint("component/prompt", text)
+            templates = [template for template in (prompt.system, prompt.user) if template is not None]
+            digest = fingerprint("component/prompt", [template.sources for template in templates])
+            text = "\n=== user ===\n".join(template.source for template in templates)
             parts.append(Component("prompt", name, digest, text, self._path("prompt", name)))
         parts.append(self._component("routes", "table", self.routes.model_dump(mode="json", exclude_defaults=True)))
         retrieval = self.spec.retrieval.model_dump(mode="json", exclude={"corpus"})
@@ -105,10 +104,15 @@ class Workflow:
         return [rule.model_dump(mode="json", exclude={"tests"}) for rule in self.policies.rules]
 
     @cached_property
-    def _tool_side(self) -> str:
-        """Hash of what matters to a trial only where there are tools."""
-        allowed = sorted(self.policies.allowed_tools or ())
-        return fingerprint("tool-side", [[_tool_data(tool) for tool in self.tools], self._policy_data(), allowed])
+    def _tool_policies(self) -> str:
+        """Hash of what decides on a tool call; calls of tools that nobody has declared are judged too."""
+        rules = [rule for rule in self._policy_data() if rule["point"] == "act"]
+        allowed = self.policies.allowed_tools
+        return fingerprint("tool-policies", [rules, None if allowed is None else sorted(allowed)])
+
+    @cached_property
+    def _tools(self) -> str:
+        return fingerprint("tools", [_tool_data(tool) for tool in self.tools])
 
     @cached_property
     def _pins(self) -> dict[str, str]:
@@ -116,8 +120,17 @@ class Workflow:
         return {route: fingerprint("pin", self._pin(self.model_of(route))) for route in self.routes.routes}
 
     @cached_property
-    def _escalations(self) -> list[tuple[str, dict[str, Any]]]:
-        return [(rule.to, rule.model_dump(mode="json", exclude={"id"})) for rule in self.routes.escalate]
+    def _conditions(self) -> list[dict[str, Any]]:
+        return [rule.when.model_dump(mode="json") for rule in self.routes.escalate]
+
+    def _escalations(self, routes: tuple[str, ...]) -> list[list[Any]]:
+        """The escalation rules that can fire for a request that can end on these routes."""
+        met = []
+        for rule, when in zip(self.routes.escalate, self._conditions, strict=True):
+            sources = {name for name in rule.from_ or routes if name in routes and name != rule.to}
+            if sources:
+                met.append([sorted(sources), when, rule.to])
+        return met
 
     def trial_key(self, case: Case, case_digest: str, trial: int) -> str:
         """The fingerprint of one trial: equal keys mean that nothing the trial depends on differs.
@@ -136,12 +149,13 @@ class Workflow:
             "trial": trial,
             "labels": [intent, risk],
             "documents": [[d.id, d.text, d.title, d.date, d.kind, d.trusted, d.score] for d in documents],
-            "access": [[d.subject, d.verdict, d.rule] for d in decisions],
+            "access": [[d.subject, d.verdict, d.rule, d.severity, d.message] for d in decisions],
             "routes": [
                 [route, self._pins[route], self._conversation(route, case, documents, intent, risk)] for route in routes
             ],
-            "escalate": [rule for target, rule in self._escalations if len(routes) > 1 and target in routes],
-            "tool_side": self._tool_side if case.tools or self.tools else None,
+            "escalate": self._escalations(routes),
+            "tools": None if case.tools else self._tools,
+            "tool_policies": self._tool_policies,
             "tool_calls": self.spec.tool_calls,
             "max_steps": self.spec.max_steps,
         }

@@ -32,12 +32,11 @@ class Answer(Grader):
         missing = [wordings[0] for wordings in expect.facts if not any(contains(trace.answer, w) for w in wordings)]
         present = [text for text in expect.forbidden if contains(trace.answer, text)]
         uncited = [document for document in expect.citations if not contains(trace.answer, document)]
+        found = {"forbidden": present, "missing": missing, "uncited": uncited}
+        evidence = {key: [text[:100] for text in texts[:10]] for key, texts in found.items() if texts}
         if present:
-            return Grade(0.0, False, "forbidden_text", "critical" if case.critical else "major",
-                         {"forbidden": present, "missing": missing})  # fmt: skip
+            return Grade(0.0, False, "forbidden_text", "critical" if case.critical else "major", evidence)
         wanted = len(expect.facts) + len(expect.citations)
-        found = wanted - len(missing) - len(uncited)
         label = "missing_fact" if missing else "missing_citation" if uncited else ""
-        value = found / wanted if wanted else 1.0
-        evidence = {key: items for key, items in (("missing", missing), ("uncited", uncited)) if items}
+        value = (wanted - len(missing) - len(uncited)) / wanted if wanted else 1.0
         return Grade(value, not label, label, "major" if missing else "minor" if uncited else "none", evidence)

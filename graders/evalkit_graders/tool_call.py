@@ -55,14 +55,14 @@ class ToolCallValidity(Grader):
         if expected is None and not events:
             return None
         severity: Literal["critical", "major"] = "critical" if case.critical else "major"
-        names = [call.name for call in calls]
+        names = [_short(call.name, 60) for call in calls[:20]]
         if expected is not None:
-            hit = next((name for name in names if name in expected.forbidden), None)
+            hit = next((call.name for call in trace.tool_calls if call.name in expected.forbidden), None)
             if hit is not None:
                 return Grade.check(False, "forbidden_tool", severity=severity, calls=names, detail=f"called `{hit}`")
         invalid = next(((event.name, event.schema_errors[0]) for event in events if event.schema_errors), None)
         if invalid is not None:
-            detail = f"`{invalid[0]}`: {invalid[1]}"
+            detail = _short(f"`{invalid[0]}`: {invalid[1]}")
             return Grade.check(False, "invalid_arguments", severity=severity, calls=names, detail=detail)
         if expected is None or not expected.alternatives:
             return Grade.check(True, calls=names)
@@ -76,7 +76,7 @@ class ToolCallValidity(Grader):
         label, detail = (best.label, best.detail) if best else ("no_alternatives", "the case names no right calls")
         if trace.decode_error is not None and not calls:
             label, detail = "not_decodable", trace.decode_error
-        return Grade.check(False, label, severity=severity, calls=names, detail=detail)
+        return Grade.check(False, label, severity=severity, calls=names, detail=_short(detail))
 
     def _difference(
         self, path: Sequence[ExpectedCall], calls: Sequence[ToolCall], order: str, case: Case
@@ -101,6 +101,11 @@ class ToolCallValidity(Grader):
                 nearest = [difference for difference in table[index] if difference is not None]
                 return max(nearest, key=lambda difference: difference.rank)
         return None
+
+
+def _short(text: str, limit: int = 1000) -> str:
+    """Evidence has a limit, and arguments are as long as a model writes them."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _augment(index: int, table: list[list[Difference | None]], taken: dict[int, int], seen: set[int]) -> bool:
@@ -148,7 +153,8 @@ def compare_call(
                 continue
             return Difference("missing_argument", f"`{call.name}` lacks `{name}`", 4)
         given = call.arguments[name]
-        kind = (schema or {}).get(name, {}).get("type")
+        declared = (schema or {}).get(name)
+        kind = declared.get("type") if isinstance(declared, Mapping) else None
         if kind == "integer" and isinstance(given, float) and not options.float_for_integer:
             return Difference("wrong_type", f"`{name}` is {given!r}, an integer is wanted", 5)
         if not any(_same(given, value, options.text) for value in accepted):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from html import escape
 
 from evalkit.gate import RuleResult
 from evalkit.gate.words import points
+from evalkit.text import excerpt, visible
 
 __all__ = ["forest_plot"]
 
@@ -26,7 +28,7 @@ def forest_plot(rules: list[RuleResult]) -> str:
 
     Rules without a difference of shares are left out; without any the result is empty.
     """
-    shown = [rule for rule in rules if rule.unit == "share" and rule.delta is not None and rule.low is not None]
+    shown = [rule for rule in rules if rule.unit == "share" and rule.touched and _finite(rule)]
     if not shown:
         return ""
     values = [value for rule in shown for value in (rule.low, rule.high, rule.limit, 0.0) if value is not None]
@@ -42,7 +44,7 @@ def forest_plot(rules: list[RuleResult]) -> str:
     parts = [
         f'<svg {size} role="img" {label} font-family="system-ui, sans-serif" font-size="13">',
         f'<line x1="{x(0)}" y1="{_TOP - 8}" x2="{x(0)}" y2="{height - 22}" stroke="#718096" stroke-width="1"/>',
-        f'<text x="{x(0)}" y="14" text-anchor="middle" fill="#718096">no change</text>',
+        f'<text x="{x(0)}" y="14" text-anchor="middle" fill="currentColor">no change</text>',
     ]
     for index, rule in enumerate(shown):
         parts += _line(rule, _TOP + _ROW * index + _ROW // 2, x)
@@ -50,9 +52,13 @@ def forest_plot(rules: list[RuleResult]) -> str:
     return "".join([*parts, "</svg>"])
 
 
+def _finite(rule: RuleResult) -> bool:
+    return all(value is not None and math.isfinite(value) for value in (rule.delta, rule.low, rule.high))
+
+
 def _line(rule: RuleResult, y: int, x: Callable[[float], float]) -> list[str]:
     color = _COLORS[rule.status]
-    label = escape(rule.id if len(rule.id) <= 22 else rule.id[:21] + "…")
+    label = escape(visible(excerpt(rule.id, 22)))
     parts = [f'<text x="{_LEFT - 12}" y="{y + 4}" text-anchor="end" fill="currentColor">{label}</text>']
     if rule.limit is not None:
         parts.append(
@@ -74,7 +80,7 @@ def _axis(low: float, high: float, height: int, x: Callable[[float], float]) -> 
         value = number * step
         if low <= value <= high:
             parts.append(
-                f'<text x="{x(value)}" y="{height - 6}" text-anchor="middle" fill="#718096" font-size="11">'
+                f'<text x="{x(value)}" y="{height - 6}" text-anchor="middle" fill="currentColor" font-size="11">'
                 f"{points(value)}</text>"
             )
     return parts

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from evalkit.fingerprint import short
 from evalkit.gate import CaseResult, RuleResult, Verdict
 from evalkit.gate.words import amount, change, interval, points
+from evalkit.text import excerpt
 
 __all__ = [
     "STATUS_WORDS",
     "SYMBOLS",
     "Row",
-    "blocking_cases",
     "commit_of",
     "headline",
+    "is_quiet",
+    "leading_cases",
+    "open_notes",
     "reason",
     "row",
     "rule_order",
@@ -86,7 +89,7 @@ def _change(rule: RuleResult) -> str:
         return f"{mark}{points(rule.delta)} {interval(rule.low, rule.high)}"
     if rule.delta is not None:
         return f"{change(rule.delta)} {interval(rule.low, rule.high, 'ratio')}"
-    if rule.low is not None:
+    if (rule.low, rule.high) != (None, None):
         return interval(rule.low, rule.high, rule.unit)
     if rule.unit == "count" and rule.baseline is not None and rule.candidate is not None:
         difference = rule.candidate - rule.baseline
@@ -112,22 +115,39 @@ def rule_order(rules: tuple[RuleResult, ...]) -> list[RuleResult]:
     return sorted(rules, key=lambda rule: order.index(rule.status))
 
 
-def blocking_cases(verdict: Verdict) -> list[CaseResult]:
-    """Cases to show first: those of blocking rules, else those that regressed or failed, worst first."""
-    named = {case_id for rule in verdict.rules if rule.status in ("block", "error") for case_id in rule.cases}
-    chosen = [case for case in verdict.cases if case.case_id in named]
-    return chosen or [case for case in verdict.cases if case.status in ("regressed", "error")]
+def is_quiet(verdict: Verdict) -> bool:
+    """A workflow that nothing happened to gets one line."""
+    return verdict.verdict == "PASS" and all(rule.touched == 0 for rule in verdict.rules)
+
+
+def open_notes(verdict: Verdict) -> list[str]:
+    """The notes that the sentence does not say already."""
+    return [note for note in verdict.notes if note not in verdict.sentence]
+
+
+def leading_cases(verdict: Verdict) -> tuple[str, list[CaseResult]]:
+    """A heading and the cases to show first, worst first: behind a block, else behind an error, else worse ones."""
+    for status, heading in (("block", "Cases behind the block"), ("error", "Cases with errors")):
+        named = {case_id for rule in verdict.rules if rule.status == status for case_id in rule.cases}
+        chosen = [case for case in verdict.cases if case.case_id in named]
+        if chosen:
+            return heading, chosen
+    return "Cases that got worse", [case for case in verdict.cases if case.status in ("regressed", "error")]
 
 
 def reason(case: CaseResult) -> str:
-    """Why a case is listed, in one line: the graders that fail now and how."""
+    """Why a case is listed, in one line: what could not be graded, or the graders that fail now and how."""
+    faults: dict[str, list[str]] = {}
     parts = []
     for item in case.graders:
-        if item.candidate is not None and item.candidate < 1:
+        if case.status == "error" and "error" in item.evidence:
+            faults.setdefault(str(item.evidence["error"]), []).append(item.grader)
+        elif item.candidate is not None and item.candidate < 1:
             label = (item.label or "failed").replace("_", " ")
             rate = "" if item.candidate == 0 else f" ({item.candidate:.0%} of trials pass)"
             parts.append(f"{item.grader}: {label}{rate}")
-    return " · ".join(parts) or "passes now"
+    told = [f"{names[0]}: {fault}" if len(names) == 1 else fault for fault, names in faults.items()]
+    return excerpt(" · ".join([*told, *parts]), 300) or "passes now"
 
 
 def commit_of(commit: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -20,11 +21,22 @@ from evalkit._version import __version__
 from evalkit.fingerprint import short
 from evalkit.gate import CaseResult, SliceResult, Verdict
 from evalkit.gate.report import Report
+from evalkit.gate.verdict import GraderResult
 from evalkit.gate.words import amount, count_of, interval, points, share
 from evalkit.quantities import format_money
 from evalkit.text import excerpt, visible
 from evalkit_reports.charts import forest_plot
-from evalkit_reports.common import SYMBOLS, blocking_cases, commit_of, headline, reason, row, rule_order
+from evalkit_reports.common import (
+    SYMBOLS,
+    commit_of,
+    headline,
+    is_quiet,
+    leading_cases,
+    open_notes,
+    reason,
+    row,
+    rule_order,
+)
 from evalkit_reports.worddiff import Piece, word_diff
 
 __all__ = ["render"]
@@ -32,6 +44,8 @@ __all__ = ["render"]
 _TEXT = 20_000
 _SLICES = 24
 _CASES = 400
+_FULL = 40
+"""Cases of a group whose texts are shown at length: a report stays a file that a browser opens."""
 
 
 def render(report: Report) -> str:
@@ -79,26 +93,38 @@ def _when(microseconds: int) -> str:
 
 def _section(verdict: Verdict) -> dict[str, Any]:
     rules = rule_order(verdict.rules)
-    leading = blocking_cases(verdict)
+    heading, leading = leading_cases(verdict)
     named = {case.case_id for case in leading}
     others = [case for case in verdict.cases if case.case_id not in named]
+    regressed = [case for case in others if case.status in ("regressed", "error")]
+    improved = [case for case in others if case.status == "improved"]
+    rest = [case for case in others if case.status not in ("regressed", "error", "improved")]
+    groups = [
+        _group("Other regressions", regressed),
+        _group("Improvements", improved),
+        _group("Flaky, new and failing as before", rest),
+    ]
     return {
         "verdict": verdict,
         "headline": headline(verdict),
         "commit": commit_of(verdict.commit),
         "baseline_commit": commit_of(verdict.baseline_commit),
+        "notes": open_notes(verdict),
         "rules": [(rule, row(rule)) for rule in rules],
         "plot": Markup(forest_plot(rules)),  # noqa: S704 - built and escaped in charts.py
         "slices": [_slice(item) for item in _interesting(verdict.slices)],
         "small_slices": sum(item.small for item in verdict.slices),
         "all_slices": len(verdict.slices),
-        "leading": [_case(case) for case in leading[:_CASES]],
-        "regressed": [_case(case) for case in others if case.status in ("regressed", "error")][:_CASES],
-        "improved": [_case(case) for case in others if case.status == "improved"][:_CASES],
-        "other": [_case(case) for case in others if case.status in ("flaky", "new", "unchanged")][:_CASES],
-        "left_out": max(0, len(leading) - _CASES) + max(0, len(others) - 3 * _CASES),
-        "quiet": verdict.verdict == "PASS" and all(rule.touched == 0 for rule in verdict.rules),
+        "leading": _group(heading, leading),
+        "groups": [group for group in groups if group["cases"]],
+        "quiet": is_quiet(verdict),
     }
+
+
+def _group(title: str, cases: list[CaseResult]) -> dict[str, Any]:
+    """Cases under a heading with their true number, of which so many are shown."""
+    shown = [_case(case, _TEXT if place < _FULL else _TEXT // 10) for place, case in enumerate(cases[:_CASES])]
+    return {"title": title, "total": len(cases), "cases": shown, "left_out": len(cases) - len(shown)}
 
 
 def _interesting(slices: tuple[SliceResult, ...]) -> list[SliceResult]:
@@ -117,33 +143,47 @@ def _slice(item: SliceResult) -> dict[str, Any]:
     }
 
 
-def _case(case: CaseResult) -> dict[str, Any]:
-    before, now = _cut(case.baseline_answer), _cut(case.candidate_answer)
+def _case(case: CaseResult, limit: int) -> dict[str, Any]:
+    before, now = _cut(case.baseline_answer, limit), _cut(case.candidate_answer, limit)
+    pieces = word_diff(before, now)
     return {
         "case": case,
         "reason": reason(case),
-        "title": excerpt(case.question, 120),
-        "question": _cut(case.question),
-        "before": _side(word_diff(before, now), "gone"),
-        "now": _side(word_diff(before, now), "new"),
-        "same": before == now,
+        "question": _cut(case.question, limit),
+        "before": _side(pieces, "gone"),
+        "now": _side(pieces, "new"),
+        "same": case.baseline_answer == case.candidate_answer,
         "graders": [
-            (item, amount(item.baseline, "share"), amount(item.candidate, "share"), _evidence(item.evidence))
-            for item in case.graders
+            (item, amount(item.baseline, "share"), amount(item.candidate, "share"), _why(item)) for item in case.graders
         ],
     }
 
 
 def _side(pieces: list[Piece], kind: str) -> list[tuple[bool, str]]:
-    """One side of a diff: pairs of whether the text is only there, and the text."""
-    return [(piece.kind == kind, piece.text) for piece in pieces if piece.kind in ("same", kind)]
+    """One side of a diff: pairs of whether the text is only there, and the text. Blanks at its end are not marked."""
+    side = []
+    for piece in pieces:
+        if piece.kind == kind:
+            words = piece.text.rstrip()
+            side += [(True, words), (False, piece.text[len(words) :])]
+        elif piece.kind == "same":
+            side.append((False, piece.text))
+    return [(only, text) for only, text in side if text]
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _TEXT else f"{text[:_TEXT]}… ({len(text):,} characters; the rest is in the store)"
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters; the rest is in the store)"
 
 
-def _evidence(evidence: Any) -> str:
+def _why(item: GraderResult) -> str:
+    """Label and evidence of a grader that does not pass now."""
+    if item.candidate == 1:
+        return ""
+    label = item.label.replace("_", " ")
+    return ": ".join(part for part in (label, _evidence(item.evidence)) if part)
+
+
+def _evidence(evidence: Mapping[str, Any]) -> str:
     parts = []
     for key, value in evidence.items():
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""JUnit XML: one suite a workflow, one test a gate rule and one a case that changed, each with its reason."""
+"""JUnit XML: one suite a workflow; one test for its verdict, one a gate rule and one a case that changed."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def render(report: Report) -> str:
     """The report for CI servers that show test results."""
     root = ET.Element("testsuites", name="evalkit")
-    for verdict in report.ordered:
-        root.append(_suite(verdict))
+    suites = [_suite(verdict) for verdict in report.ordered] or [_nothing_judged()]
+    for name in ("tests", "failures", "errors", "skipped"):
+        root.set(name, str(sum(int(suite.get(name, "0")) for suite in suites)))
+    root.extend(suites)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
+def _nothing_judged() -> ET.Element:
+    test = ET.Element("testcase", classname="evalkit.gate", name="verdict")
+    _outcome(test, "error", "No workflow was judged.", "No workflow was judged.")
+    return _counted("evalkit", [test])
+
+
 def _suite(verdict: Verdict) -> ET.Element:
-    tests = [_rule(rule, verdict) for rule in verdict.rules]
     blocking = {case_id for rule in verdict.blocking for case_id in rule.cases}
+    tests = [_verdict(verdict), *(_rule(rule, verdict) for rule in verdict.rules)]
     tests += [_case(case, case.case_id in blocking) for case in verdict.cases if case.status != "improved"]
-    suite = ET.Element(
-        "testsuite",
-        name=f"evalkit.{_clean(verdict.workflow)}",
-        tests=str(len(tests)),
-        failures=str(sum(test.find("failure") is not None for test in tests)),
-        errors=str(sum(test.find("error") is not None for test in tests)),
-        skipped=str(sum(test.find("skipped") is not None for test in tests)),
-    )
-    properties = ET.SubElement(suite, "properties")
+    suite = _counted(f"evalkit.{_clean(verdict.workflow)}", tests)
+    properties = ET.Element("properties")
     for name, value in (
         ("verdict", verdict.verdict),
         ("sentence", verdict.sentence),
@@ -45,8 +46,29 @@ def _suite(verdict: Verdict) -> ET.Element:
         ("simulated", str(verdict.simulated).lower()),
     ):
         ET.SubElement(properties, "property", name=name, value=_clean(value))
+    suite.insert(0, properties)
+    return suite
+
+
+def _counted(name: str, tests: list[ET.Element]) -> ET.Element:
+    suite = ET.Element("testsuite", name=name, tests=str(len(tests)))
+    for attribute, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(attribute, str(sum(test.find(kind) is not None for test in tests)))
     suite.extend(tests)
     return suite
+
+
+def _verdict(verdict: Verdict) -> ET.Element:
+    """Some verdicts have no rule that fails: a part of the golden set, nothing to compare with."""
+    test = ET.Element("testcase", classname=f"{_clean(verdict.workflow)}.gate", name="verdict")
+    told = f"{verdict.verdict}: {verdict.sentence}"
+    if verdict.verdict == "BLOCKED":
+        _outcome(test, "failure", told, told)
+    elif verdict.verdict in ("PASS", "PASS with notes"):
+        ET.SubElement(test, "system-out").text = _clean(told)
+    else:
+        _outcome(test, "error", told, told)
+    return test
 
 
 def _rule(rule: RuleResult, verdict: Verdict) -> ET.Element:

@@ -6,14 +6,26 @@ Model text stands only in fenced blocks whose fence is longer than any run of ba
 from __future__ import annotations
 
 import re
+import shlex
+from html import escape
 
 from evalkit._version import __version__
 from evalkit.gate import CaseResult, Verdict
 from evalkit.gate.report import Report
 from evalkit.gate.words import count_of
 from evalkit.quantities import format_money
-from evalkit.text import excerpt, visible
-from evalkit_reports.common import SYMBOLS, blocking_cases, commit_of, headline, reason, row, rule_order
+from evalkit.text import excerpt, log_safe
+from evalkit_reports.common import (
+    SYMBOLS,
+    commit_of,
+    headline,
+    is_quiet,
+    leading_cases,
+    open_notes,
+    reason,
+    row,
+    rule_order,
+)
 
 __all__ = ["LIMIT", "render"]
 
@@ -30,7 +42,8 @@ def render(report: Report) -> str:
         text = _document(report, listed, inline, diffs)
         if len(text) <= LIMIT:
             return text
-    return text[: LIMIT - 80] + "\n\n(truncated: the full text is in the report)\n"
+    whole_lines = text[: LIMIT - 80].rpartition("\n")[0]
+    return f"{whole_lines}\n\n(truncated: the full text is in the report)\n"
 
 
 def _document(report: Report, listed: int, inline: int, diffs: bool) -> str:
@@ -53,16 +66,17 @@ def _document(report: Report, listed: int, inline: int, diffs: bool) -> str:
 def _workflow(verdict: Verdict, listed: int, inline: int, *, diffs: bool, judged: bool) -> list[str]:
     title = f"{SYMBOLS[verdict.verdict]} evalkit: {verdict.verdict}" if judged else "evalkit: comparison"
     lines = [f"### {title} · {_inline(verdict.workflow)}", ""]
-    lines.append(f"{_inline(verdict.sentence)}")
-    if judged and verdict.verdict == "PASS" and all(rule.touched == 0 for rule in verdict.rules):
+    lines.append(_line(verdict.sentence))
+    if judged and is_quiet(verdict):
         return [*lines, ""]
     trials = f"{count_of(verdict.trials, 'trial')} ({verdict.reused:,} reused) · {format_money(verdict.cost_microusd)}"
-    lines += ["", f"{_inline(headline(verdict))} · {trials}", ""]
-    lines += [f"> {_inline(note)}" for note in verdict.notes]
+    lines += ["", f"{_line(headline(verdict))} · {trials}", ""]
+    lines += [f"> {_line(note)}" for note in open_notes(verdict)]
     lines += ["", "| | gate | baseline | now | change | rule |", "|---|---|--:|--:|---|---|"]
     for rule in rule_order(verdict.rules):
         cells = row(rule)
-        name = f"**{_cell(cells.name)}**" if rule.status == "block" else _cell(cells.name)
+        name = _cell(excerpt(cells.name, 120))
+        name = f"**{name}**" if rule.status == "block" else name
         values = [cells.symbol, name, cells.baseline, cells.candidate, cells.change, cells.limit]
         lines.append("| " + " | ".join([values[0], values[1], *(_cell(value) for value in values[2:])]) + " |")
     lines += _changes(verdict, diffs)
@@ -77,8 +91,8 @@ def _changes(verdict: Verdict, diffs: bool) -> list[str]:
     total = len(verdict.configuration.components) if verdict.configuration else len(verdict.changes)
     lines = ["", f"**What changed** ({len(verdict.changes)} of {total} components)"]
     for change in verdict.changes:
-        where = f" `{_code(change.path)}`" if change.path else ""
-        lines.append(f"- {change.kind} {_inline(change.name)}{where}")
+        where = f" `{_code(excerpt(change.path, 200))}`" if change.path else ""
+        lines.append(f"- {change.kind} {_inline(excerpt(change.name, 120))}{where}")
     if diffs:
         text = "\n".join(change.diff for change in verdict.changes if change.diff)
         shown = text.splitlines()
@@ -89,11 +103,10 @@ def _changes(verdict: Verdict, diffs: bool) -> list[str]:
 
 
 def _cases(verdict: Verdict, listed: int, inline: int) -> list[str]:
-    cases = blocking_cases(verdict)
+    heading, cases = leading_cases(verdict)
     if not cases:
         return []
-    blocked = bool(verdict.blocking)
-    lines = ["", f"**{'Cases behind the block' if blocked else 'Cases that got worse'} ({len(cases)})**"]
+    lines = ["", f"**{heading} ({len(cases)})**"]
     for number, case in enumerate(cases[:inline]):
         lines += _case(case, opened=number == 0)
     rest = cases[inline:]
@@ -111,48 +124,64 @@ def _case(case: CaseResult, *, opened: bool) -> list[str]:
     title = f"{SYMBOLS.get(case.status, '✖')} <code>{_html(case.case_id)}</code>{flag} · {_html(reason(case))}"
     before = excerpt(" ".join([*case.baseline_calls, case.baseline_answer]), 600)
     now = excerpt(" ".join([*case.candidate_calls, case.candidate_answer]), 600)
-    body = f"  asked: {excerpt(case.question, 300)}\n- {before}\n+ {now}"
+    said = f"  both: {now}" if before == now else f"- {before}\n+ {now}"
+    body = f"  asked: {excerpt(case.question, 300)}\n{said}"
     return [f"<details{' open' if opened else ''}><summary>{title}</summary>", "", *_fence(body, "diff"), "</details>"]
 
 
 def _next_step(verdict: Verdict) -> list[str]:
     if verdict.verdict in ("PASS", "PASS with notes"):
         return []
-    ids = ",".join(case.case_id for case in blocking_cases(verdict)[:3])
+    ids = ",".join(case.case_id for case in leading_cases(verdict)[1][:3])
     lines = ["", "**What to do**"]
     if verdict.verdict == "NOT COMPARABLE":
-        lines.append(f"- make a baseline: `evalkit run {verdict.workflow} --set-baseline {verdict.baseline_name}`")
+        baseline = _command("run", verdict.workflow, "--set-baseline", verdict.baseline_name)
+        lines.append(f"- make a baseline: {baseline}")
     elif verdict.verdict == "ERROR":
         lines.append("- see the errors, then run again: what finished is kept and not paid twice")
     elif verdict.verdict == "INCONCLUSIVE":
-        lines.append(f"- get more evidence: `evalkit run {verdict.workflow} --trials 3`")
+        lines.append(f"- get more evidence: {_command('run', verdict.workflow, '--trials', '3')}")
     if ids:
-        lines.append(f"- run the cases again: `{_code(f'evalkit run {verdict.workflow} --cases {ids} --trials 5')}`")
+        lines.append(f"- run the cases again: {_command('run', verdict.workflow, '--cases', ids, '--trials', '5')}")
     if verdict.candidate_run:
-        lines.append(f"- look at them: `evalkit show {verdict.candidate_run}` (commit {commit_of(verdict.commit)})")
+        lines.append(f"- look at them: {_command('show', verdict.candidate_run)} (commit {commit_of(verdict.commit)})")
     return lines
 
 
+def _command(*words: str) -> str:
+    """A command line to copy: an id with blanks or signs of the shell in it stays one word."""
+    return f"`{_code(shlex.join(['evalkit', *words]))}`"
+
+
 def _fence(text: str, language: str) -> list[str]:
-    shown = visible(text)
+    shown = log_safe(text)
     longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)
     return [f"{fence}{language}", shown, fence, ""]
 
 
 def _html(text: str) -> str:
-    escaped = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _neutral(escaped)
+    """Text in a line of HTML: a blank line in it would end the HTML."""
+    return _neutral(escape(" ".join(log_safe(text).split()), quote=False))
+
+
+def _line(text: str) -> str:
+    """Text that begins a line of Markdown: no heading, no list, no rule."""
+    return re.sub(r"^(\d*)([#+=.)-])", r"\1\\\2", _inline(text))
 
 
 def _inline(text: str) -> str:
     """Text in a line of Markdown: nothing in it is markup, a mention or a reference."""
-    return _neutral(re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", " ".join(visible(text).split())))
+    plain = " ".join(log_safe(text).split()).replace("&", "&amp;")
+    return _neutral(re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", plain))
 
 
 def _neutral(text: str) -> str:
     """No mention of people, no reference to issues, no link."""
-    return re.sub(r"([@#])(?=\w)", "\\1\u200b", text).replace("://", ":\u200b//")
+    broken = re.sub(
+        r"([@#])(?=\w)|\b(GH|www)(?=[-.])", lambda match: f"{match.group()}\u200b", text, flags=re.IGNORECASE
+    )
+    return broken.replace("://", ":\u200b//")
 
 
 def _cell(text: str) -> str:
@@ -160,4 +189,4 @@ def _cell(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    return " ".join(visible(text).split()).replace("`", "'").replace("|", "¦")
+    return " ".join(log_safe(text).split()).replace("`", "'").replace("|", "¦")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +15,7 @@ from evalkit.gate.report import Report
 from evalkit.gate.words import count_of
 from evalkit.quantities import format_money
 from evalkit.text import excerpt, log_safe
-from evalkit_reports.common import SYMBOLS, blocking_cases, headline, reason, row, rule_order
+from evalkit_reports.common import SYMBOLS, headline, is_quiet, leading_cases, open_notes, reason, row, rule_order
 
 __all__ = ["render"]
 
@@ -45,95 +46,113 @@ def render(report: Report) -> str:
         no_color=not report.color,
         color_system="standard" if report.color else None,
         highlight=False,
+        markup=False,
+        emoji=False,
         soft_wrap=True,
     )
     simulated = " · simulated models" if report.simulated else ""
-    console.print(Text(f"evalkit {__version__}{simulated}", style="dim"))
-    quiet = [verdict for verdict in report.ordered if _is_quiet(verdict)]
-    for verdict in (verdict for verdict in report.ordered if not _is_quiet(verdict)):
+    console.print(_text(f"evalkit {__version__}{simulated}", "dim"))
+    quiet = [verdict for verdict in report.ordered if is_quiet(verdict)]
+    for verdict in (verdict for verdict in report.ordered if not is_quiet(verdict)):
         _workflow(console, verdict)
+    if quiet:
+        console.print("")
     for verdict in quiet:
-        quiet_line = Text("\n" if verdict is quiet[0] else "")
-        quiet_line.append(f"{SYMBOLS[verdict.verdict]} {verdict.workflow}", style=_STYLES[verdict.verdict])
-        console.print(quiet_line.append(f"  {verdict.verdict}: {verdict.sentence}"))
+        name = _text(f"{SYMBOLS[verdict.verdict]} {verdict.workflow}", _STYLES[verdict.verdict])
+        console.print(Text.assemble(name, _text(f"  {verdict.verdict}: {verdict.sentence}")))
     if report.report_path:
-        console.print(Text(f"\nreport  {report.report_path}", style="dim"))
+        console.print("")
+        console.print(_text(f"report  {report.report_path}", "dim"))
+    console.print("")
     _last_line(console, report)
-    return buffer.getvalue()
+    return "".join(f"{line.rstrip(' ')}\n" for line in buffer.getvalue().splitlines())
 
 
-def _is_quiet(verdict: Verdict) -> bool:
-    """A workflow that nothing happened to gets one line."""
-    return verdict.verdict == "PASS" and all(rule.touched == 0 for rule in verdict.rules)
+def _text(text: str, style: str = "") -> Text:
+    """Every text goes through here: nothing in it is a command to the terminal or to a CI log."""
+    return Text(log_safe(" ".join(text.split("\n"))), style=style)
 
 
 def _workflow(console: Console, verdict: Verdict) -> None:
-    console.print(Text(f"\n{verdict.workflow}", style="bold").append(f"  {headline(verdict)}", style="not bold dim"))
-    changed = ", ".join(f"{change.kind} {change.name}" for change in verdict.changes) or "nothing"
-    console.print(Text(f"  changed  {changed}"))
+    console.print("")
+    console.print(Text.assemble(_text(verdict.workflow, "bold"), _text(f"  {headline(verdict)}", "dim")))
+    if verdict.baseline_run:
+        changed = ", ".join(f"{change.kind} {change.name}" for change in verdict.changes) or "nothing"
+        console.print(_text(f"  changed  {changed}"))
     trials = f"{count_of(verdict.trials, 'trial')}, {verdict.reused:,} reused"
     calls = f"{count_of(verdict.model_calls, 'model call')}, {format_money(verdict.cost_microusd)}"
-    console.print(Text(f"  made     {trials}, {calls}\n"))
-    console.print(_gate_table(verdict))
-    for note in verdict.notes:
-        console.print(Text(f"  note: {log_safe(note)}", style="yellow"))
+    console.print(_text(f"  made     {trials}, {calls}"))
+    console.print("")
+    _gate(console, verdict)
+    for note in open_notes(verdict):
+        console.print(_text(f"  note: {note}", "yellow"))
     _cases(console, verdict)
 
 
-def _gate_table(verdict: Verdict) -> Table:
+def _gate(console: Console, verdict: Verdict) -> None:
+    """The rules as a table, without the limits where it would not fit, and as a list where that does not either."""
+    unbounded = console.options.update(width=10_000)
+    for limits in (True, False):
+        table = _gate_table(verdict, limits=limits)
+        if Measurement.get(console, unbounded, table).maximum <= console.width:
+            console.print(table)
+            return
+    for rule in rule_order(verdict.rules):
+        cells = row(rule)
+        console.print(_text(f"  {cells.symbol} {cells.name}", _STYLES[rule.status]))
+        console.print(_text(f"      {cells.baseline} → {cells.candidate}  {cells.change}".rstrip()))
+
+
+def _gate_table(verdict: Verdict, *, limits: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", collapse_padding=True)
     table.add_column("  gate", no_wrap=True)
     for name in ("baseline", "candidate"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("change", no_wrap=True)
-    table.add_column("rule", no_wrap=True)
+    for name in ("change", "rule") if limits else ("change",):
+        table.add_column(name, no_wrap=True)
     for rule in rule_order(verdict.rules):
         cells = row(rule)
-        first = Text("  ").append(f"{cells.symbol} ", style=_STYLES[rule.status]).append(log_safe(cells.name))
-        table.add_row(first, cells.baseline, cells.candidate, cells.change, log_safe(cells.limit))
+        first = Text.assemble(_text(f"  {cells.symbol} ", _STYLES[rule.status]), _text(cells.name))
+        values = [cells.baseline, cells.candidate, cells.change, *([cells.limit] if limits else [])]
+        table.add_row(first, *(_text(value) for value in values))
     return table
 
 
 def _cases(console: Console, verdict: Verdict) -> None:
-    cases = blocking_cases(verdict)
+    heading, cases = leading_cases(verdict)
     if not cases:
         return
-    blocked = any(rule.status == "block" for rule in verdict.rules)
-    title = "cases behind the block" if blocked else "cases that got worse"
-    console.print(Text(f"\n  {title} ({len(cases)})", style="bold"))
+    console.print("")
+    console.print(_text(f"  {heading[0].lower()}{heading[1:]} ({len(cases)})", "bold"))
     for case in cases[:_CASES]:
         _case(console, case)
     if len(cases) > _CASES:
-        console.print(Text(f"  … {len(cases) - _CASES} more: evalkit show {verdict.candidate_run}", style="dim"))
+        console.print(_text(f"  … {len(cases) - _CASES} more: evalkit show {verdict.candidate_run}", "dim"))
 
 
 def _case(console: Console, case: CaseResult) -> None:
-    head = Text("  ").append(f"{SYMBOLS.get(case.status, '✖')} {log_safe(case.case_id)}", style="red")
-    if case.critical:
-        head.append("  critical", style="bold red")
-    console.print(head.append(f"  {log_safe(reason(case))}"))
-    console.print(Text(f"      asked  {log_safe(excerpt(case.question, 110))}", style="dim"))
-    for mark, style, answer, calls in (
-        ("−", "red", case.baseline_answer, case.baseline_calls),
-        ("+", "green", case.candidate_answer, case.candidate_calls),
-    ):
-        said = " ".join([*calls, answer]).strip()
+    name = _text(f"  {SYMBOLS.get(case.status, '✖')} {case.case_id}", "red")
+    critical = _text("  critical" if case.critical else "", "bold red")
+    console.print(Text.assemble(name, critical, _text(f"  {reason(case)}")))
+    console.print(_text(f"      asked  {excerpt(case.question, 110)}", "dim"))
+    before = " ".join([*case.baseline_calls, case.baseline_answer]).strip()
+    now = " ".join([*case.candidate_calls, case.candidate_answer]).strip()
+    for mark, style, said in (("=", "", now),) if before == now else (("−", "red", before), ("+", "green", now)):
         if said:
-            console.print(Text(f"      {mark} {log_safe(excerpt(said, 150))}", style=style))
+            console.print(_text(f"      {mark} {excerpt(said, 150)}", style))
 
 
 def _last_line(console: Console, report: Report) -> None:
     if not report.judged:
-        console.print(Text("\n" + " ".join(verdict.sentence for verdict in report.verdicts)))
+        console.print(_text(" ".join(verdict.sentence for verdict in report.verdicts)))
         return
-    if len(report.verdicts) == 1:
-        only = report.verdicts[0]
-        console.print(
-            Text(f"\n{only.verdict}", style=_STYLES[only.verdict]).append(f": {only.sentence}", style="not bold")
-        )
-        return
-    parts = [f"{verdict.workflow} {verdict.verdict}" for verdict in report.ordered]
     worst = next(iter(report.ordered), None)
-    sentence = f": {worst.workflow}: {worst.sentence}" if worst and report.verdict != "PASS" else ""
-    last = Text(f"\n{report.verdict}", style=_STYLES[report.verdict])
-    console.print(last.append(f"{sentence or '.'} [{' · '.join(parts)}]", style="not bold"))
+    if worst is None:
+        sentence = ": No workflow was judged."
+    elif len(report.verdicts) == 1:
+        sentence = f": {worst.sentence}"
+    else:
+        parts = " · ".join(f"{verdict.workflow} {verdict.verdict}" for verdict in report.ordered)
+        told = "." if report.verdict == "PASS" else f": {worst.workflow}: {worst.sentence}"
+        sentence = f"{told} [{parts}]"
+    console.print(Text.assemble(_text(report.verdict, _STYLES[report.verdict]), _text(sentence)))

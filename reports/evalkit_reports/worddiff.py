@@ -9,8 +9,9 @@ from typing import Literal
 
 __all__ = ["Piece", "word_diff"]
 
-_TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
-_LIMIT = 2_000
+_TOKEN = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
+"""A word with the blanks behind it: blanks alone would match everywhere."""
+_LIMIT = 1_000
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Piece:
 def word_diff(before: str, now: str) -> list[Piece]:
     """The pieces of both texts in order: without ``new`` they give ``before``, without ``gone`` they give ``now``.
 
-    Past 2,000 tokens that differ, the middle is shown as one replacement.
+    Past 1,000 words that differ, the middle is shown as one replacement.
     """
     left, right = _TOKEN.findall(before), _TOKEN.findall(now)
     head = 0
@@ -55,7 +56,7 @@ def _match(left: list[str], right: list[str]) -> list[Piece]:
 
 
 def _join(pieces: list[Piece]) -> list[Piece]:
-    """Drop empty pieces and join neighbours of a kind; a lone blank between two changes is part of them."""
+    """Drop empty pieces and join neighbours of a kind."""
     joined: list[Piece] = []
     for piece in pieces:
         if not piece.text:

@@ -57,7 +57,7 @@ def test_a_prompt_that_does_not_parse_is_named_with_its_line(project: ProjectFol
 
 def test_a_missing_prompt_is_named(project: ProjectFolder) -> None:
     (project.path / "prompt.md").unlink()
-    refused(project.run("run"), ExitCode.PROMPT, "prompt.md", "cannot read the prompt")
+    refused(project.run("run"), ExitCode.PROMPT, "evalkit.yaml:4", "no such file: prompt.md")
 
 
 def test_a_tool_schema_that_is_not_json_schema_is_refused(project: ProjectFolder) -> None:

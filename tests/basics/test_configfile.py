@@ -101,7 +101,6 @@ def test_a_part_of_a_file_keeps_its_own_lines(tmp_path: Path) -> None:
     assert (caught.value.line, caught.value.key) == (8, "run")
 
 
-@pytest.mark.xfail(strict=True, reason="the line of the part itself is known but never looked up")
 def test_a_key_missing_from_a_part_of_a_file_has_the_line_of_the_part(tmp_path: Path) -> None:
     part = read_yaml(yaml_file(tmp_path, "name: a\nnamed:\n  first:\n    size: 3\n")).at("named", "first")
     with pytest.raises(ConfigError, match="the key `run` is missing") as caught:
@@ -176,20 +175,16 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, message:
     assert caught.value.file == str(tmp_path / name)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=(ValueError, AttributeError),
-    reason="a value that YAML resolves but Python cannot hold escapes as a bare error",
-)
 @pytest.mark.parametrize("value", ["2026-02-30", "2026-13-01 10:00:00", "0b_", "!!int x", "!!float x", "!!timestamp x"])
 def test_a_value_that_cannot_be_constructed_is_refused_with_its_line(tmp_path: Path, value: str) -> None:
     error = refused(tmp_path, f"name: a\nlimits: {value}\n")
     assert error.line == 2
+    assert "put it in quotes if it is text" in error.message
 
 
-@pytest.mark.xfail(strict=True, raises=RecursionError, reason="an anchor inside itself is walked for ever")
 def test_an_anchor_inside_itself_is_refused(tmp_path: Path) -> None:
-    refused(tmp_path, "name: &loop [*loop]")
+    error = refused(tmp_path, "name: a\nsteps: &loop [x, *loop]")
+    assert (error.message, error.line, error.key) == ("the alias stands inside what it repeats", 2, "steps[1]")
 
 
 def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
@@ -237,26 +232,16 @@ def test_an_unknown_key_is_named_with_line_and_the_nearest_known_one(
         ("name: a\nsteps:\n- run: x\n  sise: 1", "steps[0].sise", 4),
         ("name: a\nnamed:\n  first:\n    run: x\n    sise: 1", "named.first.sise", 5),
         ("name: a\nnamed:\n  run: {run: x, sise: 1}", "named.run.sise", 3),
-    ],
-)
-@pytest.mark.parametrize(
-    "checked",
-    [
-        "where",
-        pytest.param(
-            "fix",
-            marks=pytest.mark.xfail(strict=True, reason="list positions and free names end the search for known keys"),
-        ),
+        ("name: a\neither: {run: x, sise: 1}", "either.sise", 2),
     ],
 )
 def test_an_unknown_key_inside_a_list_or_a_named_entry_gets_the_same_help(
-    tmp_path: Path, content: str, key: str, line: int, checked: str
+    tmp_path: Path, content: str, key: str, line: int
 ) -> None:
     error = refused(tmp_path, content)
-    if checked == "where":
-        assert (error.message, error.key, error.line, error.value) == ("unknown key `sise`", key, line, 1)
-    else:
-        assert error.fix == "did you mean `size`?"
+    assert error.message.startswith("unknown key `sise`")
+    assert (error.key, error.line, error.value) == (key, line, 1)
+    assert error.fix == "did you mean `size`?"
 
 
 def test_an_unknown_key_is_reported_before_what_it_makes_missing(tmp_path: Path) -> None:
@@ -301,16 +286,16 @@ def test_a_wrong_value_is_named_with_key_line_and_value(
     assert (error.key, error.line, error.value) == (key, line, value)
 
 
-@pytest.mark.xfail(strict=True, reason="the name of a member of a union is reported as a key of the file: `either.int`")
 def test_a_wrong_value_of_a_union_is_named_with_keys_of_the_file_only(tmp_path: Path) -> None:
     assert refused(tmp_path, "name: a\neither: {run: x, size: many}").key in {"either", "either.size"}
 
 
-@pytest.mark.xfail(strict=True, reason="a key that is no string has neither its line nor its name in the error")
-@pytest.mark.parametrize(("content", "key"), [("name: a\n1: x", "1"), ("name: a\nnull: x", "null")])
-def test_a_key_that_is_no_string_is_named_with_its_line(tmp_path: Path, content: str, key: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "key"), [("name: a\n1: x", "1"), ("name: a\nnull: x", "null"), ("name: a\nno: x", "no")]
+)
+def test_a_key_that_is_no_text_is_named_with_its_line_and_the_fix(tmp_path: Path, content: str, key: str) -> None:
     error = refused(tmp_path, content)
-    assert (error.key, error.line) == (key, 2)
+    assert (error.message, error.key, error.line, error.fix) == ("the key is not text", key, 2, f'write "{key}":')
 
 
 def test_the_number_of_further_problems_is_told(tmp_path: Path) -> None:

@@ -92,23 +92,20 @@ def test_what_is_no_quantity_is_refused_with_an_example(
         parse(value)
 
 
-@pytest.mark.parametrize("value", [5, 1.01, -2, float("inf")])
+@pytest.mark.parametrize("value", [5, 1.01, -2])
 def test_a_number_above_one_is_no_share_and_says_how_to_write_it(value: float) -> None:
     with pytest.raises(ValueError, match=f"^{value} is more than 100%: write {value}% or {value}pt$"):
         parse_fraction(value)
 
 
-@pytest.mark.xfail(strict=True, reason="NaN passes: every comparison with it is false, so that the rule can never fire")
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400])
 @pytest.mark.parametrize("parse", [parse_fraction, parse_limit])
-def test_not_a_number_is_no_quantity(parse: Callable[[object], float]) -> None:
-    with pytest.raises(ValueError, match="write a"):
-        parse(math.nan)
+def test_what_no_comparison_could_use_is_no_quantity(parse: Callable[[object], float], value: float) -> None:
+    """With NaN or infinity a rule could never fire."""
+    with pytest.raises(ValueError, match=r"^write a"):
+        parse(value)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="400 digits become infinity: returned as it is, or an OverflowError that pydantic does not catch",
-)
 @pytest.mark.parametrize(
     ("parse", "unit"),
     [
@@ -122,6 +119,12 @@ def test_not_a_number_is_no_quantity(parse: Callable[[object], float]) -> None:
 def test_a_number_too_large_is_refused(parse: Callable[[object], float], unit: str) -> None:
     with pytest.raises(ValueError, match="write"):
         parse(unit.format("9" * 400))
+
+
+def test_the_longest_duration_fits_64_bits() -> None:
+    assert parse_duration("999999999h") < 2**63
+    with pytest.raises(ValueError, match="write"):
+        parse_duration("1000000000h")
 
 
 @settings(deadline=None, max_examples=200)
@@ -165,7 +168,6 @@ def test_a_duration_for_people(microseconds: float, shown: str) -> None:
     assert format_duration(microseconds) == shown
 
 
-@pytest.mark.xfail(strict=True, reason="the unit is chosen before rounding, and by the sign")
 @pytest.mark.parametrize(
     ("microseconds", "shown"),
     [(999.7, "1 ms"), (999_700, "1.00 s"), (59_999_000, "1 min 00 s"), (-3_790_000, "-3.79 s")],

@@ -77,10 +77,15 @@ def test_the_same_phone_or_mailbox_gives_the_same_token(redactor: Redactor) -> N
     assert redactor.text("a@example.com and a@example.com") == " and ".join([redactor.text("a@example.com")] * 2)
 
 
+def spelling(text: str) -> str:
+    """What two spellings of one number or address have in common."""
+    return re.sub(r"[\s./()-]", "", text.replace("(0)", "")).casefold()
+
+
 @settings(deadline=None, max_examples=100)
 @given(left=PLANTED, right=PLANTED)
 def test_other_values_give_other_tokens(redactor: Redactor, left: Planted, right: Planted) -> None:
-    assume(re.sub(r"[\s.()/-]", "", left.text).casefold() != re.sub(r"[\s.()/-]", "", right.text).casefold())
+    assume(spelling(left.text) != spelling(right.text))
     assert redactor.text(left.text) != redactor.text(right.text)
 
 
@@ -159,7 +164,6 @@ def test_an_empty_or_tiny_key_masks_nothing() -> None:
     assert Redactor(secrets=["", "a", "12345"]).text("a 12345") == "a 12345"
 
 
-@pytest.mark.xfail(strict=True, reason="a key that is a part of its own mask is masked again")
 def test_masking_twice_changes_nothing_whatever_the_key() -> None:
     redactor = Redactor(secrets=["secret"])
     once = redactor.text("my secret!")
@@ -184,7 +188,7 @@ def test_what_is_no_secret_stays(redactor: Redactor, text: str) -> None:
 @settings(deadline=None, max_examples=200)
 @given(
     st.one_of(
-        st.uuids().map(str),
+        st.uuids(version=4).map(str),
         st.dates().map(str),
         st.datetimes().map(lambda moment: moment.isoformat()),
         st.binary(min_size=32, max_size=32).map(bytes.hex),
@@ -196,24 +200,14 @@ def test_ids_dates_digests_and_amounts_stay(redactor: Redactor, text: str) -> No
     assert redactor.text(f"value {text}, next") == f"value {text}, next"
 
 
-def wrong(reason: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
-@wrong("a plus sign and four digits are taken for a phone number")
-@pytest.mark.parametrize("text", ["+1000", "+1500 points", "+12 500 EUR", "+2026"])
+@pytest.mark.parametrize("text", ["+1000", "+1500 points", "+12 500 EUR", "+10 000 000", "+2026"])
 def test_an_increase_is_no_phone_number(redactor: Redactor, text: str) -> None:
     assert redactor.text(f"a bonus of {text}") == f"a bonus of {text}"
 
 
-@wrong("a run inside a longer account number is taken for a card, so that the same account reads differently elsewhere")
 @pytest.mark.parametrize("text", ["DE00 1234 5678 9012 3456 00", "FR00 1111 2222 3333 4444 5555 666"])
 def test_a_part_of_an_account_number_is_no_card(redactor: Redactor, text: str) -> None:
     assert redactor.text(f"pay to {text} now") == f"pay to {text} now"
-
-
-def leak(reason: str, *texts: tuple[str, str]) -> list[object]:
-    return [pytest.param(*pair, marks=pytest.mark.xfail(strict=True, reason=reason)) for pair in texts]
 
 
 KEY = "AKIA" + "ABCDEFGH" * 2
@@ -225,61 +219,30 @@ BEARER = "a1" * 15
 @pytest.mark.parametrize(
     ("text", "rest"),
     [
-        *leak(
-            "a full stop after an IP address hides it",
-            ("from 203.0.113.77.", "203.0.113"), ("203.0.113.77. Next", "203.0.113"),
-        ),
-        *leak(
-            "an IBAN of whole groups takes the next word in capitals or figures for its end",
-            (f"{AUSTRIA} BIC", "19043002"), (f"{SPACED} EUR 100", "2100 0418"), (f"{SPACED} 100", "2100 0418"),
-        ),
-        *leak("something like an IBAN before it swallows the real one", (f"RG24 2026 1234 {SPACED}", "2100 0418")),
-        *leak("an IBAN in small letters is not seen, though its check allows them", (SPAIN.lower(), "21000418")),
-        *leak(
-            "digits before a card number swallow its first half",
-            ("ref 1234 4111 1111 1111 1111", "1111"), ("12 34 4111 1111 1111 1111", "1111"),
-        ),
-        *leak(
-            "a full stop before a number hides it",
-            ("No.4111111111111111", "1111"), ("Tel.+44 20 7946 0958", "7946"),
-        ),
-        *leak(
-            "a no-break space between the groups hides the number",
-            ("4111\u00a01111\u00a01111\u00a01111", "1111"),
-            ("+44\u00a020\u00a07946\u00a00958", "7946"),
-            ("+44\u202f20\u202f7946\u202f0958", "7946"),
-        ),
-        *leak("a currency right behind the number hides it", ("4111111111111111EUR", "1111")),
-        *leak("dots between the groups of a phone number hide it", ("+33.1.23.45.67.89", "45")),
-        *leak(
-            "an address with letters beyond ASCII is not seen, or its first letters stay",
-            ("müller@example.com", "mü"), ("anna@müller.example", "anna"), ("josé.ruíz@example.com", "jos"),
-        ),
-        *leak("an apostrophe ends an address", ("o'brien@example.com", "o'")),
-        *leak("an address of more than 64 characters keeps its beginning", (f"anna.{'b' * 80}@example.com", "anna")),
-        *leak(
-            "the name of an authentication scheme is case-insensitive, and spaces may follow it",
-            (f"BEARER {BEARER}", BEARER), (f"bearer  {BEARER}", BEARER),
-        ),
-        *leak(
-            "a PGP private key has another first line",
-            ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nlQdGBF\n-----END PGP PRIVATE KEY BLOCK-----", "lQdGBF"),
-        ),
-        *leak(
-            "an escaped line break glues its letter to the datum",
-            (f"x\\n{KEY}", "ABCDEFGH"), (f"x\\n{SPAIN}", "21000418"),
-            ("x\\n4111111111111111", "1111"), ("x\\t+44 20 7946 0958", "7946"),
-        ),
+        ("from 203.0.113.77.", "203.0.113"), ("203.0.113.77. Next", "203.0.113"),
+        (f"{AUSTRIA} BIC", "19043002"), (f"{AUSTRIA}EUR", "19043002"),
+        (f"{SPACED} EUR 100", "2100 0418"), (f"{SPACED} 100", "2100 0418"),
+        (f"RG24 2026 1234 {SPACED}", "2100 0418"), (SPAIN.lower(), "21000418"), (grouped(SPAIN, "-"), "2100"),
+        ("ref 1234 4111 1111 1111 1111", "1111"), ("12 34 4111 1111 1111 1111", "1111"),
+        ("RG24 2026 1234 4111 1111 1111 1111", "1111"), ("4111 1111 1111 1111 2027", "1111"),
+        ("No.4111111111111111", "1111"), ("no-4111111111111111", "1111"), ("Tel.+44 20 7946 0958", "7946"),
+        ("4111\u00a01111\u00a01111\u00a01111", "1111"), ("4111111111111111EUR", "1111"),
+        ("+44\u00a020\u00a07946\u00a00958", "7946"), ("+44\u202f20\u202f7946\u202f0958", "7946"),
+        ("+33.1.23.45.67.89", "45"), ("+49 (0)30 / 1234567", "1234567"), ("+44 20 7946 0958 12 34", "7946"),
+        ("müller@example.com", "mü"), ("mu\u0308ller@example.com", "mu"), ("anna@müller.example", "anna"),
+        ("josé.ruíz@example.com", "jos"), ("o'brien@example.com", "o'"), (f"anna.{'b' * 80}@example.com", "anna"),
+        (f"BEARER {BEARER}", BEARER), (f"bearer  {BEARER}", BEARER), (f"api_{KEY}", "ABCDEFGH"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nlQdGBF\n-----END PGP PRIVATE KEY BLOCK-----", "lQdGBF"),
+        (f"x\\n{KEY}", "ABCDEFGH"), (f"x\\n{SPAIN}", "21000418"), ("x\\n4111111111111111", "1111"),
+        ("x\\t+44 20 7946 0958", "7946"),
     ],
 )  # fmt: skip
 def test_no_part_of_the_datum_survives(redactor: Redactor, text: str, rest: str) -> None:
+    """What stands around a datum, or inside it, must not leave a stretch (``rest``) of it unmasked."""
     assert rest in text
     assert rest not in TOKEN.sub("", redactor.text(text))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the first key swallows the beginning of the second, or hides it, and its body stays"
-)
 @pytest.mark.parametrize("start", ["AKIA", "ghp_", "sk_live_", "AIza", "hf_"])
 def test_two_keys_without_anything_between_them_are_both_masked(redactor: Redactor, start: str) -> None:
     size = {"AKIA": 16, "AIza": 35}.get(start, 40)
@@ -288,6 +251,29 @@ def test_two_keys_without_anything_between_them_are_both_masked(redactor: Redact
     assert "B" * 8 not in masked
 
 
-@pytest.mark.xfail(strict=True, reason="the zero in brackets is kept, though it is not dialled from abroad")
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("请联系anna@example.com", "anna@example.com"),
+        ("l'adresse d'anna@example.com", "anna@example.com"),
+        ("'anna@example.com'", "anna@example.com"),
+        ("call +44 20 7946 0958. 24 hours", "+44 20 7946 0958"),
+        ("paid with 4111 1111 1111 1111 12/27", "4111 1111 1111 1111"),
+    ],
+)
+def test_what_stands_around_a_datum_does_not_change_its_token(redactor: Redactor, text: str, masked: str) -> None:
+    assert redactor.text(text) == text.replace(masked, redactor.text(masked))
+
+
+def test_an_accent_gives_the_same_token_however_it_is_stored(redactor: Redactor) -> None:
+    assert redactor.text("mu\u0308ller@example.com") == redactor.text("m\u00fcller@example.com")
+
+
+@pytest.mark.parametrize("text", ["2001:db8::7", "030 1234567"])
+def test_addresses_of_version_six_and_national_numbers_stay(redactor: Redactor, text: str) -> None:
+    """The documented limit: they look like times, versions and amounts."""
+    assert redactor.text(f"from {text}, today") == f"from {text}, today"
+
+
 def test_a_phone_number_with_the_trunk_zero_is_the_same_number(redactor: Redactor) -> None:
     assert redactor.text("+49 (0)30 1234567") == redactor.text("+49 30 1234567")

@@ -126,7 +126,7 @@ def open_texts(record: Trace | Case) -> list[Path]:
 
 
 EVERYTHING = "see " + "; ".join(sample.text for sample in SAMPLES) + "; hunter22-key."
-TRACE_PATHS = open_texts(TRACE)
+TRACE_PATHS = [path for path in open_texts(TRACE) if path != ("case_id",)]
 CASE_PATHS = [path for path in open_texts(CASE) if path != ("id",)]
 
 
@@ -152,7 +152,7 @@ def test_the_records_of_this_file_leave_no_field_out() -> None:
 
 
 @pytest.mark.parametrize("path", TRACE_PATHS, ids=lambda path: ".".join(map(str, path)))
-def test_no_secret_survives_in_any_field_of_a_trace(path: Path) -> None:
+def test_no_secret_survives_in_any_field_of_a_trace_but_the_id_of_its_case(path: Path) -> None:
     trace = decode(Trace, planted(TRACE, path, EVERYTHING))
     stored = redactor().trace(trace)
     written = encode(stored).decode()
@@ -205,9 +205,6 @@ def test_a_case_and_its_trace_can_still_be_compared_after_masking() -> None:
     assert case.expect.facts[0][0] in trace.answer
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a run inside the number is masked as a card, but not where it is written with dashes"
-)
 def test_a_forbidden_text_is_still_found_after_masking() -> None:
     forbidden, answer = "DE00 1234 5678 9012 3456 00", "Pay to IBAN DE00-1234-5678-9012-3456-00."
     assert contains(answer, forbidden)
@@ -222,31 +219,34 @@ def test_the_id_of_a_case_stays_so_that_its_results_can_be_found() -> None:
     assert "bo@example.com" not in case.input[0].content
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a case keeps its id, a trace does not keep the id of its case: the two no longer meet"
-)
 def test_a_trace_keeps_the_id_of_its_case() -> None:
     assert redactor().trace(Trace("w", "anna@example.com", 0, "ok")).case_id == "anna@example.com"
 
 
-@pytest.mark.xfail(strict=True, reason="keys of JSON objects are left alone, keys of an API too")
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.kind)
 def test_no_secret_survives_as_a_key_of_an_object(sample: Any) -> None:
     trace = Trace(
         "w", "c", 0, "ok", tool_events=(ToolEvent("t", {sample.text: 1}, result={"deep": [{sample.text: 2}]}),)
     )
-    assert sample.core.encode() not in encode(redactor().trace(trace)).replace(rb"\n", b"\n")
+    assert sample.core.encode() not in encode(redactor().trace(trace))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a number is not looked at: a tool that answers with a card number as an integer stores it"
-)
 def test_no_card_number_survives_as_a_number() -> None:
     trace = Trace("w", "c", 0, "ok", tool_events=(ToolEvent("t", result={"card": 4111111111111111}),))
     assert b"4111111111111111" not in encode(redactor().trace(trace))
 
 
-@pytest.mark.xfail(strict=True, reason="the counts of an earlier stage are replaced instead of added to")
+def test_numbers_of_the_record_itself_stay() -> None:
+    trace = Trace("w", "c", 0, "ok", answer="a@example.com", started_us=4111111111111111)
+    assert redactor().trace(trace).started_us == 4111111111111111
+
+
+def test_two_keys_that_become_alike_keep_both_values() -> None:
+    masked = redactor().value({"A@example.com": 1, "a@example.com": 2}, Counter())
+    token = redactor().text("a@example.com")
+    assert masked == {token: 1, f"{token} (2)": 2}
+
+
 def test_counts_of_an_earlier_masking_are_kept() -> None:
     first = redactor().trace(Trace("w", "c", 0, "ok", answer="a@example.com"))
     second = Redactor(secrets=["answer-key"], key=b"k").trace(decode(Trace, {**plain(first), "tenant": "answer-key"}))

@@ -127,6 +127,15 @@ def test_a_critical_violation_is_heard_before_everything_else() -> None:
     assert "Critical violation of leak" in decided(requests("control", 20), canary).sentence
 
 
+def test_the_names_in_a_sentence_cannot_break_its_line() -> None:
+    leak = Violation("a\x1b[2Jrule", "critical")
+    canary = [Envelope("r\n##[error]\u202e\nPROMOTE: all is well " + "x" * 500, "canary", violations=(leak,))]
+    sentence = decided([], canary).sentence
+    assert sentence.isprintable()
+    assert "a⟦U+001B⟧[2Jrule in request r ##⟦error]⟦U+202E⟧ PROMOTE" in sentence
+    assert len(sentence) < 300
+
+
 @pytest.mark.parametrize(
     ("arm", "severity"), [("control", "critical"), ("canary", "major"), ("canary", "minor"), ("canary", "none")]
 )
@@ -221,13 +230,19 @@ def test_no_traffic_to_the_control_is_a_broken_assignment() -> None:
     assert (decision.decision, state(decision, "assignment").status) == ("hold", "hold")
 
 
-@pytest.mark.xfail(strict=True, reason="a broken assignment is heard after the failures, whose test it makes worthless")
 def test_a_broken_assignment_does_not_accuse_a_canary_that_fails_less() -> None:
     decision = decided(
         requests("control", 8000, failures=160), requests("canary", 2000, failures=38), share=0.05, promote_ratio=3.0
     )
     assert state(decision, "assignment").status == "hold"
     assert decision.decision == "hold"
+
+
+def test_a_broken_assignment_is_heard_before_a_roll_back() -> None:
+    """The tests of the other monitors take the planned share for granted: without it they prove nothing."""
+    decision = decided(requests("control", 900, failures=9), requests("canary", 600, failures=300))
+    assert state(decision, "failures").status == "roll_back"
+    assert (decision.decision, decision.sentence) == ("hold", state(decision, "assignment").sentence)
 
 
 def test_unknown_outcomes_hold_a_promotion() -> None:

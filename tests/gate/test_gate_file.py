@@ -76,7 +76,7 @@ rules:
         ("margin: true", "margin", True, "5%, 5pt or 0.05"),
         ("alpha: 0", "alpha", 0, "greater than 0"),
         ("alpha: 0.5", "alpha", 0.5, "less than 0.5"),
-        ("beta: .nan", "beta", None, "than 0"),
+        ("beta: .nan", "beta", None, "finite number"),
         ("critical: -1", "critical", -1, "greater than or equal to 0"),
         ("min_cases: 0", "min_cases", 0, "greater than or equal to 1"),
         ("p95: 8", "p95", 8, "with its unit"),

@@ -141,17 +141,12 @@ def test_tools_and_arguments_named_anywhere_exist(name: str) -> None:
             assert {*call.arguments, *call.optional, *call.free} <= tools[call.name].keys(), case.id
 
 
-def test_every_call_that_is_right_has_a_recorded_answer(name: str, request: pytest.FixtureRequest) -> None:
-    if name == "legal":
-        reason = "five refusals accept a hand-over instead, which then answers that it was not found"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
-    silent = {
-        case.id
-        for case in golden(name).cases
-        for call in expected_calls(case)
-        if call.name not in {tool.name for tool in case.recorded_tools}
-    }
-    assert silent == set()
+def test_every_call_that_is_needed_has_a_recorded_answer(name: str) -> None:
+    """A call without one is answered with "not found": fit only for a call that may as well be left out."""
+    for case in golden(name).cases:
+        recorded = {tool.name for tool in case.recorded_tools}
+        if case.expect.tools and not {call.name for call in expected_calls(case)} <= recorded:
+            assert () in case.expect.tools.alternatives, case.id
 
 
 def test_twins_differ_in_what_is_right(name: str) -> None:

@@ -56,14 +56,11 @@ def test_a_file_cut_anywhere_is_refused(whole: tuple[Path, bytes, GoldenSet], sh
 @settings(deadline=None, max_examples=60)
 @given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_refused_or_harmless(whole: tuple[Path, bytes, GoldenSet], share: float, bit: int) -> None:
-    """Behind the ids: those have a test of their own, `test_text_that_is_not_utf_8_is_refused`."""
     folder, content, golden = whole
     path = folder / "1.parquet"
     footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
-    second = pq.read_metadata(path).row_group(0).column(1)
-    start = second.dictionary_page_offset or second.data_page_offset
     damaged = bytearray(content)
-    damaged[start + int(share * (footer - start))] ^= 1 << bit
+    damaged[4 + int(share * (footer - 4))] ^= 1 << bit
     path.write_bytes(damaged)
     try:
         digest = load(folder).digest
@@ -74,14 +71,11 @@ def test_a_flipped_bit_is_refused_or_harmless(whole: tuple[Path, bytes, GoldenSe
     assert digest == golden.digest
 
 
-@pytest.mark.xfail(
-    strict=True, raises=UnicodeDecodeError, reason="a damaged column name is decoded before anything is checked"
-)
 def test_a_damaged_column_name_is_refused(tmp_path: Path) -> None:
     pq.write_table(TABLE, tmp_path / "x.parquet", store_schema=False)
     content = (tmp_path / "x.parquet").read_bytes()
     (tmp_path / "x.parquet").write_bytes(content.replace(b"intent", b"\xe9ntent"))
-    refused(tmp_path / "x.parquet", "")
+    refused(tmp_path / "x.parquet", "^not a readable Parquet file: ")
 
 
 @pytest.mark.parametrize(
@@ -193,17 +187,16 @@ IMPOSSIBLE: list[tuple[str, list[Any]]] = [
     ("variables_json", ["{", "{}", "{}"]),
     ("variables_json", ["[1]", "{}", "{}"]),
     ("variables_json", [None, "{}", "{}"]),
+    ("variables_json", ['{"n": NaN}', "{}", "{}"]),
+    ("variables_json", ['{"n": 1e999}', "{}", "{}"]),
+    ("variables_json", [r'{"n": "\ud800"}', "{}", "{}"]),
+    ("variables_json", ["[" * 3000, "{}", "{}"]),
     ("provenance", [{"source": None, "author": "", "created": None, "reference": ""}, None, None]),
 ]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=(TypeError, ValueError),
-    reason="columns are checked, values are not: reading the cases raises a foreign error without file or case",
-)
 @pytest.mark.parametrize(
-    ("name", "values"), IMPOSSIBLE, ids=lambda item: item if isinstance(item, str) else repr(item[0])
+    ("name", "values"), IMPOSSIBLE, ids=lambda item: item if isinstance(item, str) else repr(item[0])[:20]
 )
 def test_values_that_no_case_can_hold_are_refused_with_file_and_case(
     tmp_path: Path, name: str, values: list[Any]
@@ -212,17 +205,16 @@ def test_values_that_no_case_can_hold_are_refused_with_file_and_case(
     with pytest.raises(GoldenSetError) as caught:
         assert load(path).cases
     assert caught.value.file == str(path)
-    assert "a" in str(caught.value.key)
+    assert str(caught.value.key).startswith("a")
+    assert "evalkit goldens build" in str(caught.value.fix)
 
 
-@pytest.mark.xfail(strict=True, raises=UnicodeDecodeError, reason="text in a Parquet file is not checked to be UTF-8")
 @pytest.mark.parametrize("name", ["id", "notes"])
 def test_text_that_is_not_utf_8_is_refused(tmp_path: Path, name: str) -> None:
     broken = pa.array([b"\xff", b"b", b"c"], pa.binary()).view(pa.string())
     index = TABLE.column_names.index(name)
     pq.write_table(TABLE.set_column(index, name, broken), tmp_path / "x.parquet")
-    with pytest.raises(GoldenSetError):
-        assert load(tmp_path / "x.parquet").cases
+    refused(tmp_path / "x.parquet", "^not a readable Parquet file: .*UTF8")
 
 
 def test_a_file_of_another_kind_by_its_name_is_still_read_as_parquet(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.goldens import GoldenSet, diff, from_cases
+from evalkit.goldens.diff import KeyChange
 from evalkit.records import Case, Document, Expectation, Message, ToolExpectation
 from tests.goldens.strategies import RICH, SETS, case
 
@@ -88,10 +89,6 @@ def test_an_expectation_of_no_call_is_told_from_no_expectation() -> None:
     assert [change.keys for change in diff(left, right).changed] == [("expect.tools",)]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="keys are compared with ==, and a missing key with None: the case is reported as changed in nothing",
-)
 @pytest.mark.parametrize(
     ("before", "after"),
     [({"n": 1}, {"n": 1.0}), ({"n": 1}, {"n": True}), ({"n": None}, {}), ({"n": [0]}, {"n": [False]})],
@@ -99,3 +96,13 @@ def test_an_expectation_of_no_call_is_told_from_no_expectation() -> None:
 def test_a_changed_case_always_names_a_key(before: dict[str, Any], after: dict[str, Any]) -> None:
     (change,) = diff(golden(case(variables=before)), golden(case(variables=after))).changed
     assert change.keys == ("variables.n",)
+
+
+def test_both_values_are_given_and_a_missing_key_has_none() -> None:
+    before, after = {"a": 1, "b": "old", "c": None}, {"a": 1, "b": ["new"], "d": {"x": 2}}
+    (change,) = diff(golden(case(variables=before)), golden(case(variables=after))).changed
+    assert change.values == (
+        KeyChange("variables.b", '"old"', '["new"]'),
+        KeyChange("variables.c", "null", ""),
+        KeyChange("variables.d", "", '{"x":2}'),
+    )

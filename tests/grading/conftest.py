@@ -54,7 +54,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
     def put(distribution: str, module: str, source: str, entry_points: Mapping[str, str]) -> None:
         site = tmp_path / f"site-{distribution}"
-        info = site / f"{distribution}-2.5.dist-info"
+        info = site / f"{distribution.replace('-', '_')}-2.5.dist-info"
         info.mkdir(parents=True)
         (site / f"{module}.py").write_text(source, encoding="utf-8")
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 2.5\n", encoding="utf-8")

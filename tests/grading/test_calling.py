@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
 import types
 from collections.abc import Callable
@@ -85,6 +87,7 @@ TABLE: dict[str, Callable[[], object]] = {
     "recurses": recurses,
     "runs out of memory": raises(MemoryError()),
     "exits": raises(SystemExit(0)),
+    "is cancelled": raises(asyncio.CancelledError()),
     "unprintable": raises(UnprintableError()),
     "no grade": lambda: 0.5,
     "the class": lambda: Grade,
@@ -121,14 +124,6 @@ def score(what: str, trace: Trace = FINISHED) -> Score:
     return Grading([Odd(what)]).grade(CASE, trace)[0]
 
 
-def defect(what: str, message: str, reason: str) -> Any:
-    return pytest.param(what, message, marks=pytest.mark.xfail(strict=True, reason=reason))
-
-
-ROW = "the row is there, but the value goes on to the store and the gate as it is"
-OUT = "an exception of evalkit's own comes out and ends the run"
-
-
 @pytest.mark.parametrize(
     ("what", "message"),
     [
@@ -154,21 +149,20 @@ OUT = "an exception of evalkit's own comes out and ends the run"
         ("object", "the evidence is not JSON: object"),
         ("mixed keys", "the evidence is not JSON"),
         ("large", "the evidence has 16,392 bytes, the limit is 16,384"),
-        defect("exits", "SystemExit", "SystemExit of a grader ends the process, with its own exit code"),
-        defect(
-            "unprintable", "UnprintableError", "an exception without a text comes out of the place that catches them"
-        ),
-        defect("huge", "value", OUT),
-        defect("evidence is text", "evidence", OUT),
-        defect("evidence is None", "evidence", OUT),
-        defect("evidence is a list", "evidence", OUT),
-        defect("number as key", "evidence", OUT),
-        defect("deep", "evidence", OUT),
-        defect("passed is text", "passed", ROW),
-        defect("passed is a number", "passed", ROW),
-        defect("label is no text", "label", ROW),
-        defect("label of a megabyte", "label", ROW),
-        defect("unknown severity", "severity", ROW),
+        ("exits", "SystemExit: 0"),
+        ("is cancelled", "CancelledError"),
+        ("unprintable", "UnprintableError: its text cannot be made"),
+        ("huge", "the grader returned the value 1000"),
+        ("evidence is text", "the evidence is not JSON: give a mapping"),
+        ("evidence is None", "the evidence is not JSON: give a mapping"),
+        ("evidence is a list", "the evidence is not JSON: give a mapping"),
+        ("number as key", "the evidence is not JSON: give a mapping with text as keys"),
+        ("deep", "the evidence is not JSON"),
+        ("passed is text", "`passed` is 'yes', not True, False or None"),
+        ("passed is a number", "`passed` is 0.5"),
+        ("label is no text", "the label is no text of at most 200 characters: 7"),
+        ("label of a megabyte", "the label is no text of at most 200 characters: 'xxx"),
+        ("unknown severity", "the severity is 'terrible', not one of none, minor, major, critical"),
     ],
 )
 def test_whatever_a_grader_does_there_is_an_error_row_that_says_what(what: str, message: str) -> None:
@@ -182,13 +176,36 @@ def test_whatever_a_grader_does_there_is_an_error_row_that_says_what(what: str, 
 
 def test_the_error_row_of_an_exception_names_file_and_line() -> None:
     line = divides.__code__.co_firstlineno + 1
-    assert score("divides").evidence["where"] == f"{__file__}:{line}"
+    assert score("divides").evidence["where"] == f"grading/test_calling.py:{line}"
 
 
-@pytest.mark.xfail(strict=True, reason="only exceptions have a place; nonsense that is returned has an empty one")
+def test_the_error_row_of_an_exception_from_a_library_names_the_graders_own_line() -> None:
+    TABLE["reads JSON"] = lambda: json.loads("{")
+    line = TABLE["reads JSON"].__code__.co_firstlineno
+    assert score("reads JSON").evidence["where"] == f"grading/test_calling.py:{line}"
+
+
 @pytest.mark.parametrize("what", ["no grade", "NaN", "set", "large"])
-def test_the_error_row_of_nonsense_names_the_graders_file(what: str) -> None:
-    assert __file__ in score(what).evidence["where"]
+def test_the_error_row_of_nonsense_names_the_graders_file_and_method(what: str) -> None:
+    assert score(what).evidence["where"] == f"grading/test_calling.py:{Odd.grade.__code__.co_firstlineno}"
+
+
+class Answers:
+    def __call__(self, case: Case, trace: Trace) -> Any:
+        return 0.5
+
+
+@dataclass(frozen=True)
+class Delegating(Grader):
+    name: ClassVar[str] = "delegating"
+    version: ClassVar[str] = "1"
+
+    grade = Answers()
+
+
+def test_a_grader_whose_method_is_no_function_is_named_by_its_module() -> None:
+    row = Grading([Delegating()]).grade(CASE, FINISHED)[0]
+    assert (row.status, row.evidence["where"]) == ("error", f"{__name__}:0")
 
 
 def test_a_long_error_is_cut() -> None:
@@ -234,6 +251,7 @@ def test_a_grader_with_nothing_to_say_gives_a_row_that_is_not_applicable() -> No
         (grade(True, True), 1.0, True),
         (grade(-0.5, False), -0.5, False),
         (grade(np.float64(0.5), True), 0.5, True),
+        (grade(np.int64(3), np.bool_(False)), 3.0, False),
     ],
 )
 def test_a_value_without_passed_and_passed_without_a_value_are_grades(
@@ -243,6 +261,7 @@ def test_a_value_without_passed_and_passed_without_a_value_are_grades(
     row = score("made")
     assert (row.status, row.value, row.passed) == ("ok", value, passed)
     assert row.value is None or type(row.value) is float
+    assert row.passed is None or type(row.passed) is bool
 
 
 def test_evidence_may_have_exactly_the_limit() -> None:
@@ -263,23 +282,14 @@ def stores(row: Score) -> bool:
     [
         pytest.param(evidence({"a\ud800": ["b\udfff", {"c": "\udc00"}]}), id="evidence"),
         pytest.param(evidence(types.MappingProxyType({"a": "\ud800"})), id="read-only evidence"),
-        pytest.param(
-            evidence({"a": types.MappingProxyType({"b": "\ud800"})}),
-            id="read-only inside",
-            marks=pytest.mark.xfail(
-                strict=True, reason="scrub_json goes into dict only, the size check into any mapping"
-            ),
-        ),
-        pytest.param(
-            grade(1.0, True, "\ud800"),
-            id="label",
-            marks=pytest.mark.xfail(strict=True, reason="a label is not scrubbed"),
-        ),
+        pytest.param(evidence({"a": types.MappingProxyType({"b": "\ud800"})}), id="read-only inside"),
+        pytest.param(grade(1.0, True, "\ud800"), id="label"),
     ],
 )
 def test_lone_surrogates_never_reach_the_store(made: Callable[[], object]) -> None:
     TABLE["surrogates"] = made
     row = score("surrogates")
+    assert row.status == "ok"
     assert "�" in f"{row.label}{row.evidence}"
     assert stores(row)
 

@@ -47,7 +47,6 @@ def test_the_gate_judges_the_projects_own_grader(project: ProjectFolder) -> None
     assert verdict["model_calls"] == 0
 
 
-@pytest.mark.xfail(strict=True, reason="SystemExit of a grader ends the process with its own exit code, here 0: a pass")
 def test_a_grader_that_exits_with_zero_does_not_pass(project: ProjectFolder) -> None:
     with_grader(project, "__import__('sys').exit(0)")
     done = project.run("run")
@@ -55,20 +54,23 @@ def test_a_grader_that_exits_with_zero_does_not_pass(project: ProjectFolder) -> 
     assert "ERROR" in done.out
 
 
-@pytest.mark.xfail(strict=True, reason="the values of a grade are not checked, and the store fails on them")
-@pytest.mark.parametrize(
-    "returns", ["Grade(1.0, 'yes')", "Grade(1.0, True, '\\ud800')", "Grade(0.0, False, '', 'bad')"]
-)
+@pytest.mark.parametrize("returns", ["Grade(1.0, 'yes')", "Grade(10**400)", "Grade(0.0, False, '', 'bad')"])
 def test_a_grade_that_cannot_be_stored_is_an_error_verdict(project: ProjectFolder, returns: str) -> None:
     with_grader(project, returns)
     done = project.run("run", "--format", "json")
     assert json.loads(done.out)["workflows"][0]["verdict"] == "ERROR"
 
 
-@pytest.mark.xfail(strict=True, reason="pydantic's own error comes out for a class that is no dataclass")
 def test_a_forgotten_decorator_is_an_error_of_the_grader_with_the_fix(project: ProjectFolder) -> None:
     with_grader(project, "Grade.check(True)")
     project.write("graders/polite.py", HEADER + grader_source(decorator="# forgotten"))
     done = project.run("run")
     assert done.code == 14
     assert "@dataclass(frozen=True)" in done.err
+
+
+def test_what_a_grader_prints_is_not_among_the_results(project: ProjectFolder) -> None:
+    with_grader(project, "(print('looking'), Grade.check(True))[1]")
+    done = project.run("run", "--format", "json")
+    assert json.loads(done.out)["workflows"][0]["verdict"] == "NOT COMPARABLE"
+    assert "looking" in done.err

@@ -15,8 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.grading import Grade, Grader, Grading, grader_ref, make_graders
-from evalkit.records import Case, Trace
+from evalkit.records import Case, Message, Trace
 from tests.grading.conftest import HEADER, grader_source
+
+CASE = Case("c", (Message("user", "?"),))
+TRACE = Trace("w", "c", 0, "ok", "yes please")
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,6 @@ def test_another_process_computes_the_same_fingerprint() -> None:
     assert printed.stdout.strip() == here.fingerprint
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the source is looked up by module name when asked for, and projects share module names"
-)
 def test_projects_in_one_process_keep_the_fingerprints_of_their_own_graders(project_with: Callable[..., Path]) -> None:
     first = make_graders([("polite", {})], project_with({"polite.py": HEADER + grader_source()}))
     before = Grading(first).fingerprint
@@ -108,3 +108,23 @@ def test_projects_in_one_process_keep_the_fingerprints_of_their_own_graders(proj
     second = make_graders([("polite", {})], other)
     assert Grading(first).fingerprint == before
     assert Grading(second).fingerprint != before
+
+
+def test_a_file_that_is_edited_twice_in_a_moment_is_run_as_it_is_now(project_with: Callable[..., Path]) -> None:
+    """Python would take the compiled code of the first text for the second: same size, same second."""
+    root = project_with({"polite.py": HEADER + grader_source(returns="Grade.check(False)")})
+    before = Grading(make_graders([("polite", {})], root))
+    file = root / "graders" / "polite.py"
+    stamp = file.stat().st_mtime
+    file.write_text(HEADER + grader_source(returns="Grade.check( True)"), encoding="utf-8")
+    os.utime(file, (stamp, stamp))
+    after = Grading(make_graders([("polite", {})], root))
+    assert [grading.grade(CASE, TRACE)[0].passed for grading in (before, after)] == [False, True]
+    assert before.fingerprint != after.fingerprint
+    assert not (root / "graders" / "__pycache__").exists()
+
+
+def test_a_grader_reads_a_file_beside_it(project_with: Callable[..., Path]) -> None:
+    source = f"from pathlib import Path\nWORD = (Path(__file__).parent / 'word.txt').read_text()\n{HEADER}"
+    root = project_with({"word.txt": "yes", "polite.py": source + grader_source(returns="Grade.check(WORD == 'yes')")})
+    assert Grading(make_graders([("polite", {})], root)).grade(CASE, TRACE)[0].passed is True

@@ -103,7 +103,6 @@ def test_a_graders_own_check_of_its_parameters_is_shown(project_with: Callable[.
     assert caught.value.value == {"most": 0}
 
 
-@pytest.mark.xfail(strict=True, reason="the key ends in a dot where a check concerns all parameters together")
 def test_a_check_of_all_parameters_together_names_them_as_one_key(project_with: Callable[..., Path]) -> None:
     root = project_with({"a.py": HEADER + grader_source(body=RANGE)})
     with pytest.raises(GraderError) as caught:
@@ -111,9 +110,28 @@ def test_a_check_of_all_parameters_together_names_them_as_one_key(project_with: 
     assert caught.value.key == "graders.polite.params"
 
 
-@pytest.mark.xfail(strict=True, reason="pydantic's own error comes out for a class that is no dataclass")
 def test_a_grader_without_the_decorator_is_refused_with_the_fix(project_with: Callable[..., Path]) -> None:
     root = project_with({"a.py": HEADER + grader_source(decorator="# no decorator")})
     with pytest.raises(GraderError, match="frozen dataclass") as caught:
         make_graders([("polite", {})], root)
     assert "@dataclass(frozen=True)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("most: int = 3\n    def __post_init__(self): raise SystemExit(0)", "SystemExit: 0"),
+        ("most: int = 3\n    def __post_init__(self): {}['most']", "KeyError: 'most'"),
+        ("most: 'Unknown' = 3", "not fully defined"),
+        ("most: type(iter('')) = 3", "Unable to generate"),
+    ],
+    ids=["exits", "raises", "unknown type", "type that cannot be checked"],
+)
+def test_a_grader_that_cannot_be_made_is_named_with_its_file(
+    project_with: Callable[..., Path], body: str, message: str
+) -> None:
+    root = project_with({"a.py": HEADER + grader_source(body=body)})
+    with pytest.raises(GraderError, match=message) as caught:
+        make_graders([("polite", {})], root)
+    assert caught.value.file == str(root / "graders" / "a.py")
+    assert "grader `polite`" in caught.value.message

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.grading.textual import contains
-
-
-def defect(text: str, wording: str, reason: str) -> Any:
-    return pytest.param(text, wording, marks=pytest.mark.xfail(strict=True, reason=reason))
-
-
-NARROW = "a grouping blank becomes a plain blank before the number is read"
-ZERO_WIDTH = "characters without a width split a word"
-NO_WORD = "a wording without letters or digits is never found"
 
 
 @pytest.mark.parametrize(
@@ -45,8 +34,8 @@ NO_WORD = "a wording without letters or digits is never found"
         ("３０ days", "30 days"),
         ("within 30\u00a0days", "30 days"),
         ("within 30\ndays", "30 days"),
-        defect("1\u202f250,50 €", "1250.50 euros", NARROW),
-        defect("1\u00a0250,50 €", "1250.50 euros", NARROW),
+        ("1\u202f250,50 €", "1250.50 euros"),
+        ("1\u00a0250,50 €", "1250.50 euros"),
         ("0.125 mg", "0,125 mg"),
     ],
 )
@@ -67,8 +56,8 @@ def test_numbers_and_amounts_are_equal_in_any_format(text: str, wording: str) ->
         ("5", "5%"),
         ("3.000 €", "3 €"),
         ("order 10023457", "10023458"),
-        defect("article 4006381333931", "4006381333932", "beyond twelve digits numbers are rounded"),
-        defect("0.125 mg", "125 mg", "a leading zero cannot be a group, but 0.125 is read as 125"),
+        ("article 4006381333931", "4006381333932"),
+        ("0.125 mg", "125 mg"),
     ],
 )
 def test_other_numbers_and_amounts_are_not_equal(text: str, wording: str) -> None:
@@ -90,11 +79,11 @@ def test_other_numbers_and_amounts_are_not_equal(text: str, wording: str) -> Non
         ("возврат 30 дней", "30 дней"),
         ("don't", "don’t"),
         ("K-2071", "k2071"),
-        defect("14 Har\u200bbour Lane", "14 Harbour Lane", ZERO_WIDTH),
-        defect("14 Har\u00adbour Lane", "14 Harbour Lane", ZERO_WIDTH),
-        defect("Very good 🙂", "🙂", NO_WORD),
-        defect("rated *** by us", "***", NO_WORD),
-        defect("您可以退款。", "退款", "a script without blanks is one word"),
+        ("14 Har\u200bbour Lane", "14 Harbour Lane"),
+        ("14 Har\u00adbour Lane", "14 Harbour Lane"),
+        ("Very good 🙂", "🙂"),
+        ("rated *** by us", "***"),
+        ("您可以退款。", "退款"),
     ],
 )
 def test_words_are_found_whatever_case_accents_and_punctuation(text: str, wording: str) -> None:

@@ -140,11 +140,6 @@ def test_a_price_written_as_a_number_is_the_number_that_was_written(written: flo
     assert abs(price(input=written).cost_microusd(Usage(tokens, 0)) - exact) <= Fraction(1, 2)
 
 
-@pytest.mark.xfail(strict=True, reason="more than 28 digits raise decimal.InvalidOperation")
-def test_a_number_of_tokens_beyond_all_bounds_costs_what_it_costs() -> None:
-    assert price(input="0.5").cost_microusd(Usage(10**40, 0)) == 5 * 10**39
-
-
 # ── fingerprint ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -162,17 +157,15 @@ def test_the_fingerprint_is_that_of_the_prices_and_not_of_the_day() -> None:
     assert len({table.fingerprint, *(other.fingerprint for other in others)}) == 7
 
 
-@pytest.mark.xfail(
-    strict=True, reason="of two prices of the same day the first counts, but the order is not in the hash"
-)
 def test_tables_that_give_other_costs_have_other_fingerprints() -> None:
-    low, high = price(input=1), price(input=9)
-    first, second = PriceTable((low, high), DAY), PriceTable((high, low), DAY)
-    assert first.find("m").input != second.find("m").input
-    assert first.fingerprint != second.fingerprint
+    """Of prices of the same day the first counts, be it the same name or a pattern that fits as well."""
+    for other in ("m-1", "m-*"):
+        low, high = price(other, input=1), price(other if other == "m-1" else "*", input=9)
+        first, second = PriceTable((low, high), DAY), PriceTable((high, low), DAY)
+        assert first.find("m-1").input != second.find("m-1").input
+        assert first.fingerprint != second.fingerprint
 
 
 @pytest.mark.parametrize(("left", "right"), [("1", "1.0"), ("2.5", "2.50"), ("100", "1E+2")])
-@pytest.mark.xfail(strict=True, reason="the spelling of a number is hashed, and a run is not comparable for a zero")
 def test_the_same_price_written_otherwise_is_the_same(left: str, right: str) -> None:
     assert PriceTable((price(input=left),)).fingerprint == PriceTable((price(input=right),)).fingerprint

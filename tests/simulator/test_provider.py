@@ -88,7 +88,7 @@ def test_every_response_is_labelled(model: str) -> None:
     for response in (*in_process(request_of("What?", model)), *over_http(request_of("What?", model))):
         assert response.simulated is True
         assert response.model == model
-        assert response.system_fingerprint == "evalkit-simulator-1"
+        assert response.system_fingerprint == "evalkit-simulator-2"
 
 
 def test_the_latency_in_process_is_the_one_that_the_model_states() -> None:
@@ -120,7 +120,14 @@ def test_an_unknown_model_ends_the_run_with_the_names_that_there_are() -> None:
     assert str(caught.value) == "no simulated model `gpt-5`; there are sim-large-1, sim-small-1, sim-flawless-1"
 
 
+def test_a_request_that_the_model_cannot_read_is_an_error_of_its_trial_here_and_over_http() -> None:
+    for answer in (in_process, over_http):
+        with pytest.raises(CallError, match="max_tokens is not a whole number from 1") as caught:
+            answer(replace(request_of("What?"), params={"max_tokens": 0}))
+        assert (caught.value.kind, caught.value.fatal) == ("status", False)
+
+
 def test_what_the_simulator_is() -> None:
-    assert Simulator("a").identity == {"kind": "simulator", "fingerprint": "evalkit-simulator-1"}
+    assert Simulator("a").identity == {"kind": "simulator", "fingerprint": "evalkit-simulator-2"}
     assert (Simulator().name, Simulator("a").name) == ("simulator", "a")
     assert isinstance(Simulator(), Provider)

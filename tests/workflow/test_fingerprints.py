@@ -200,7 +200,6 @@ def test_a_document_of_the_corpus_is_part_of_the_retrieval(
 
 
 @pytest.mark.parametrize(("column", "value"), [("roles", ["agent"]), ("trusted", False), ("tenant", "")])
-@pytest.mark.xfail(strict=True, reason="roles and trusted are not in the corpus's fingerprint, and None is ''")
 def test_who_may_read_a_document_is_part_of_the_retrieval(make: Make, tmp_path: Path, column: str, value: Any) -> None:
     before = with_corpus(make, tmp_path, {})
     after = with_corpus(make, tmp_path, {column: value})
@@ -230,19 +229,10 @@ def test_the_place_of_the_corpus_does_not_matter_but_its_search_does(make: Make,
     }
 
 
-@pytest.mark.xfail(strict=True, reason="a prompt's parts are joined with a line that a prompt can hold itself")
 def test_a_user_template_is_not_the_same_as_its_text_in_the_system_prompt(make: Make) -> None:
     apart = make("prompt: {system: s.md, user: u.md}", files={"s.md": "A", "u.md": "B"})
     together = make("prompt: s.md", files={"s.md": "A\n=== user ===\nB"})
     assert changed_components(apart, together) == {"prompt:answer"}
-
-
-@pytest.mark.xfail(strict=True, reason="a file that is included by a made-up name is not part of the prompt's source")
-def test_a_file_included_by_a_made_up_name_is_part_of_the_prompt(make: Make) -> None:
-    files = {"s.md": "{% include role ~ '.md' %}", "user.md": "Be kind."}
-    before = make("prompt: s.md", files=files)
-    after = make("prompt: s.md", files=files | {"user.md": "Be rude."})
-    assert changed_components(before, after) == {"prompt:answer"}
 
 
 def test_two_tools_of_the_same_content_are_two_components(make: Make) -> None:

@@ -145,7 +145,6 @@ def test_names_are_the_wanted_ones_or_all_in_order(folders: Path) -> None:
     assert "workflows here: a, b" in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="load_workflow promises a ConfigError for every mistake")
 def test_loading_a_workflow_that_is_not_there_says_so(make: Make, tmp_path: Path) -> None:
     make()
     with pytest.raises((ConfigError, UsageError), match="no workflow `other`"):

@@ -107,8 +107,9 @@ def test_names_that_the_template_makes_itself_are_known(tmp_path: Path) -> None:
 def test_a_value_that_one_case_lacks_is_an_error_of_that_case(tmp_path: Path) -> None:
     prompt = prompt_of(tmp_path, "{{ customer.name }}")
     assert rendered(prompt, case_of(variables={"customer": {"name": "Ada"}})) == "Ada"
-    with pytest.raises(PromptError, match=r"system\.md: undefined variable: .*name"):
-        rendered(prompt, case_of(variables={"customer": {}}))
+    with pytest.raises(PromptError, match=r"system\.md: undefined variable: .*name") as caught:
+        rendered(prompt, case_of(id="c-7", variables={"customer": {}}))
+    assert (caught.value.key, caught.value.value) == ("case", "c-7")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,6 @@ def test_a_template_that_fails_is_a_prompt_error(tmp_path: Path, template: str) 
 
 
 @pytest.mark.parametrize("template", ["{{ '{}'.format() }}", "{{ '%(a)s' % {} }}", "{{ 'x'.encode('nope') }}"])
-@pytest.mark.xfail(strict=True, raises=LookupError, reason="render does not turn LookupError into a PromptError")
 def test_a_template_that_looks_up_in_vain_is_a_prompt_error(tmp_path: Path, template: str) -> None:
     with pytest.raises(PromptError, match=r"system\.md"):
         rendered(prompt_of(tmp_path, template))
@@ -166,7 +166,6 @@ def test_a_template_that_does_not_parse_is_shown_with_its_line(
 
 
 @pytest.mark.parametrize("template", ["{{ question | uper }}", "{% if role is sausage %}{% endif %}"])
-@pytest.mark.xfail(strict=True, reason="jinja2 finds unknown filters and tests outside the part that is guarded")
 def test_an_unknown_filter_or_test_is_a_prompt_error(tmp_path: Path, template: str) -> None:
     with pytest.raises(PromptError, match=r"system\.md:1"):
         prompt_of(tmp_path, template)
@@ -217,7 +216,6 @@ def test_a_mistake_in_an_include_is_shown_in_that_file(tmp_path: Path) -> None:
     assert (caught.value.file, caught.value.line) == (str(tmp_path / "rules.md"), 2)
 
 
-@pytest.mark.xfail(strict=True, reason="the line is that of the included file, the file is the one that includes it")
 def test_an_undefined_variable_of_an_include_is_shown_in_that_file(tmp_path: Path) -> None:
     prompt = prompt_of(tmp_path, "{% include 'rules.md' %}", {"rules.md": "1\n2\n3 {{ todya }}"})
     with pytest.raises(PromptError, match="todya") as caught:
@@ -230,9 +228,9 @@ def test_an_undefined_variable_of_an_include_is_shown_in_that_file(tmp_path: Pat
     [
         ("{% for document in documents %}{% include 'part.md' %}{% endfor %}", "{{ document.id }} "),
         ("{% set greeting = 'Hi' %}{% include 'part.md' %}", "{{ greeting }}"),
+        ("{% macro greet() %}Hi{% endmacro %}{% include 'part.md' %}", "{{ greet() }}"),
     ],
 )
-@pytest.mark.xfail(strict=True, raises=PromptError, reason="names that the including template makes count as undefined")
 def test_an_include_sees_the_names_of_the_template_around_it(tmp_path: Path, template: str, part: str) -> None:
     prompt = prompt_of(tmp_path, template, {"part.md": part})
     assert rendered(prompt, documents=DOCUMENTS) in ("returns mail ", "Hi")
@@ -240,33 +238,26 @@ def test_an_include_sees_the_names_of_the_template_around_it(tmp_path: Path, tem
 
 
 @pytest.mark.parametrize("outside", ["../outside.md", "parts/../../outside.md"])
-@pytest.mark.xfail(strict=True, reason="the file is read when the prompt is loaded; only rendering refuses it")
 def test_an_include_from_outside_the_folder_is_refused_when_the_prompt_is_loaded(tmp_path: Path, outside: str) -> None:
     write_files(tmp_path, {"outside.md": "secret"})
-    with pytest.raises(PromptError, match="outside"):
+    with pytest.raises(PromptError, match="reaches outside the folder"):
         prompt_of(tmp_path / "prompts", f"{{% include '{outside}' %}}", {"parts/x.md": ""})
 
 
-@pytest.mark.xfail(strict=True, reason="a file whose name is made at run time is neither checked nor fingerprinted")
 def test_an_include_that_is_not_a_plain_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match="include"):
+    with pytest.raises(PromptError, match=r"system\.md:1: an include names its file with an expression"):
         prompt_of(tmp_path, "{% include role ~ '.md' %}", {"user.md": "For {{ nobody_defines_this }}"})
 
 
 @pytest.mark.parametrize("files", [{}, {"other.md": "{% include 'system.md' %}"}])
-@pytest.mark.xfail(strict=True, raises=RecursionError, reason="includes that go round are not noticed")
 def test_includes_that_go_round_are_an_error(tmp_path: Path, files: dict[str, str]) -> None:
     name = "other.md" if files else "system.md"
-    with pytest.raises(PromptError, match=r"\.md"):
+    with pytest.raises(PromptError, match=r"system\.md: the template includes or calls itself without end"):
         rendered(prompt_of(tmp_path, f"{{% include '{name}' %}}", files))
 
 
 @pytest.mark.parametrize("template", ["{{ range(10 ** 5) | random }}", "{{ lipsum() }}"])
-@pytest.mark.xfail(strict=True, reason="random text makes a prompt that no fingerprint covers")
-def test_a_prompt_is_the_same_each_time(tmp_path: Path, template: str) -> None:
-    try:
-        prompt = prompt_of(tmp_path, template)
-        texts = {rendered(prompt) for _ in range(4)}
-    except PromptError:
-        return
-    assert len(texts) == 1
+def test_what_makes_random_text_is_not_there(tmp_path: Path, template: str) -> None:
+    """No fingerprint covers random text: a prompt is the same each time."""
+    with pytest.raises(PromptError, match=r"random|lipsum"):
+        prompt_of(tmp_path, template).check(())

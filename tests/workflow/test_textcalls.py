@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import keyword
-import math
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -77,9 +76,7 @@ def test_json_calls_come_back_as_they_were_written(
 )
 def test_any_text_is_calls_or_a_reason(text: str, form: Literal["python", "json"]) -> None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            calls = decode(text, form)
+        calls = decode(text, form)
     except DecodeError:
         return
     assert all(isinstance(call, ToolCall) and isinstance(call.name, str) for call in calls)
@@ -169,7 +166,8 @@ def test_an_expression_stays_text_and_nothing_runs(tmp_path: Path, expression: s
     (call,) = decode(f"pay(amount={hostile}, nested=[{hostile}], other={{'k': {hostile}}})", "python")
     texts = [call.arguments["amount"], call.arguments["nested"][0], call.arguments["other"]["k"]]
     assert all(isinstance(text, str) for text in texts)
-    assert {ast.dump(ast.parse(text, mode="eval")) for text in texts} == {ast.dump(ast.parse(hostile, mode="eval"))}
+    meanings = {ast.dump(ast.parse(f"({text})", mode="eval")) for text in texts}
+    assert meanings == {ast.dump(ast.parse(hostile, mode="eval"))}
     assert not target.exists()
 
 
@@ -188,16 +186,17 @@ def test_an_expression_in_any_other_place_does_not_run_either(tmp_path: Path, te
         ("json", "[" * 50_000),
         ("json", '{"name": "f", "arguments": {"a": ' + "[" * 20_000 + "]" * 20_000 + "}}"),
         ("python", "a" + ".a" * 1500 + "(x=1)"),
-        ("python", "f(x=" + "1+" * 800 + "1)"),
-        ("python", "f(x=a" + ".a" * 2000 + ")"),
-        ("python", "f(x=" + "not " * 800 + "1)"),
     ],
-    ids=["open lists", "nested lists", "long name", "long sum", "long attribute", "many nots"],
+    ids=["open lists", "nested lists", "long name"],
 )
-@pytest.mark.xfail(strict=True, raises=RecursionError, reason="deep nesting raises RecursionError, not DecodeError")
 def test_deep_nesting_is_refused(form: Literal["python", "json"], text: str) -> None:
     with pytest.raises(DecodeError):
         decode(text, form)
+
+
+@pytest.mark.parametrize("written", ["1+" * 800 + "1", "a" + ".a" * 1500, "not " * 800 + "1"])
+def test_a_deep_expression_is_text_like_any_other(written: str) -> None:
+    assert decode(f"f(x={written})", "python")[0].arguments == {"x": written}
 
 
 @pytest.mark.parametrize(
@@ -210,45 +209,31 @@ def test_deep_nesting_is_refused(form: Literal["python", "json"], text: str) -> 
     ],
     ids=["NaN", "JSON overflow", "Python overflow", "hexadecimal"],
 )
-@pytest.mark.xfail(strict=True, reason="numbers that JSON cannot hold pass, and break the trace when it is written")
-def test_every_argument_can_be_written_as_json(form: Literal["python", "json"], text: str) -> None:
-    try:
-        (call,) = decode(text, form)
-    except DecodeError:
-        return
-    value = call.arguments["a"]
-    assert isinstance(value, str) or math.isfinite(value)
+def test_a_number_that_json_cannot_hold_is_refused(form: Literal["python", "json"], text: str) -> None:
+    with pytest.raises(DecodeError, match="an argument is no JSON value"):
+        decode(text, form)
 
 
-@pytest.mark.xfail(strict=True, reason="an escape that Python warns of is refused only where warnings are errors")
 def test_what_is_decoded_does_not_depend_on_the_filters_for_warnings() -> None:
-    outcomes = []
     for action in ("ignore", "error"):
         with warnings.catch_warnings():
             warnings.simplefilter(action)
-            try:
-                outcomes.append(str(decode(r"f(path='C:\data')", "python")))
-            except DecodeError as error:
-                outcomes.append(str(error))
-    assert outcomes[0] == outcomes[1]
+            assert decode(r"f(path='C:\data')", "python") == (ToolCall("f", {"path": r"C:\data"}),)
 
 
-@pytest.mark.xfail(strict=True, reason="Python refuses a keyword twice only when it compiles; here the last one wins")
 def test_an_argument_twice_is_refused() -> None:
-    with pytest.raises(DecodeError):
+    with pytest.raises(DecodeError, match="the argument `amount` is given twice"):
         decode("pay(amount=1, amount=5000)", "python")
 
 
 @pytest.mark.parametrize(
-    ("written", "kept"),
-    [("{**other, 'c': 1}", "{**other, 'c': 1}"), ("2*3", "2*3"), ('x+"a"', 'x+"a"'), ("...", "...")],
+    "written",
+    ["{**other, 'c': 1}", "2*3", 'x+"a"', "...", "b'x'", "2j", "ä  +'\u2028ö'", "g(\r\n  1)", "[i for i in x]"],
 )
-@pytest.mark.xfail(strict=True, reason="ast.unparse respells an expression, and an unpacked mapping is dropped")
-def test_what_is_no_literal_stays_exactly_as_written(written: str, kept: str) -> None:
-    assert decode(f"f(a={written})", "python")[0].arguments["a"] == kept
+def test_what_is_no_literal_stays_exactly_as_written(written: str) -> None:
+    assert decode(f"f(ü=1,\n  a={written})", "python")[0].arguments["a"] == written
 
 
-@pytest.mark.xfail(strict=True, reason="an empty name is taken for a name")
 def test_an_empty_name_is_none() -> None:
     with pytest.raises(DecodeError, match="a call needs a name"):
         decode('{"name": "", "arguments": {}}', "json")

@@ -161,13 +161,12 @@ def test_calls_of_one_answer_are_parallel(make: Make) -> None:
     assert [message.tool_call_id for message in target.asked[1].messages[3:]] == ["call-1", "call-2"]
 
 
-@pytest.mark.xfail(strict=True, reason="the number in a made-up id is that of the step, so parallel calls share it")
 def test_calls_without_an_id_get_one_each(make: Make) -> None:
     nameless = RequestedCall("lookup", {"order": "K-1"})
     trace = trial(
         make(WITH_TOOLS, files=FILES), case_of(recorded_tools=RECORDED), Scripted(calls(nameless, nameless), says(""))
     )
-    assert len({event.id for event in trace.tool_events}) == 2
+    assert [event.id for event in trace.tool_events] == ["call_0_0", "call_0_1"]
 
 
 @pytest.mark.parametrize(
@@ -325,13 +324,31 @@ def test_no_route_is_tried_twice(make: Make) -> None:
     assert trace.answer == "unsure"
 
 
-@pytest.mark.xfail(strict=True, reason="tool calls of an attempt that was given up are dropped, though they have run")
-def test_the_trace_keeps_the_calls_of_an_attempt_that_was_given_up(make: Make) -> None:
-    small = Scripted(calls(REFUND), says("", finish_reason="length"))
-    trace = trial(
-        make(ROUTES, files=ROUTE_FILES), case_of(recorded_tools=RECORDED), small, Scripted(says("x"), name="big")
-    )
-    assert [(event.name, event.status) for event in trace.tool_events] == [("refund", "ok")]
+def test_the_trace_keeps_what_an_attempt_that_was_given_up_has_changed(make: Make) -> None:
+    """Money paid twice is seen; looking something up twice is no fault of the better route."""
+    small = Scripted(calls(LOOKUP, REFUND), says("", finish_reason="length"))
+    large = Scripted(calls(REFUND), says("x"), name="big")
+    trace = trial(make(ROUTES, files=ROUTE_FILES), case_of(recorded_tools=RECORDED), small, large)
+    assert [(event.name, event.status, event.step) for event in trace.tool_events] == [
+        ("refund", "ok", 0),
+        ("refund", "ok", 2),
+    ]
+
+
+def test_an_answer_is_empty_whatever_an_earlier_attempt_has_called(make: Make) -> None:
+    routes = """
+    models: {small: "fake:m-1", large: "big:m-2"}
+    routes:
+      routes: {small: {model: small}, large: {model: large}, again: {model: large}}
+      default: small
+      escalate:
+        - {id: cut, from: small, when: {finish_reason: length}, to: large}
+        - {id: silent, from: large, when: {empty_answer: true}, to: again}
+    tools: tools.json
+    """
+    small, large = Scripted(calls(REFUND), says("", finish_reason="length")), Scripted(says(""), says("ok"), name="big")
+    trace = trial(make(routes, files=ROUTE_FILES), case_of(recorded_tools=RECORDED), small, large)
+    assert [step.route for step in trace.route] == ["small", "large", "again"]
 
 
 # ── calls written as text ───────────────────────────────────────────────────────────────────
@@ -385,7 +402,8 @@ def test_a_trial_with_the_simulator_is_labelled_and_priced(make: Make) -> None:
     assert "within 30 days" in trace.answer
     assert "[returns]" in trace.answer
     (call,) = trace.model_calls
-    assert (trace.simulated, call.simulated, call.system_fingerprint) == (True, True, "evalkit-simulator-1")
+    assert (trace.simulated, call.simulated) == (True, True)
+    assert call.system_fingerprint.startswith("evalkit-simulator-")
     assert call.reported_model == "sim-flawless-1"
     assert call.cost_microusd == call.usage.input_tokens * 1 + call.usage.output_tokens * 4 > 0
 

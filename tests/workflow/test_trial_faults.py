@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evalkit import codec
-from evalkit.errors import ConfigError, ToolSchemaError
+from evalkit.errors import ConfigError
 from evalkit.providers import CallError, ChatRequest, ChatResponse, Price, PriceTable, RequestedCall
 from evalkit.records import RecordedTool, Trace, TraceError, Usage
 from evalkit.workflow import run_trial
@@ -18,6 +18,13 @@ from .world import PRICES, TOOLS, Make, Scripted, calls, case_of, says, trial
 FILES = {"tools.json": TOOLS}
 LOOKUP = RequestedCall("lookup", {"order": "K-1"}, "call-1")
 RECORDED = (RecordedTool("lookup", "found"),)
+
+
+class UnprintableError(Exception):
+    """A fault whose text is a fault itself."""
+
+    def __str__(self) -> str:
+        raise ValueError
 
 
 @pytest.mark.parametrize("kind", ["timeout", "connect", "status", "protocol", "not_recorded"])
@@ -81,7 +88,6 @@ def test_no_price_is_an_error_and_never_zero(make: Make) -> None:
     assert "m-1" in trace.error.message
 
 
-@pytest.mark.xfail(strict=True, reason="the price is looked up before the call is noted down, so the call is lost")
 def test_a_call_without_a_price_is_still_in_the_trace(make: Make) -> None:
     trace = trial(make(), case_of(), Scripted(says("30 days")), prices=PriceTable(()))
     assert [(call.priced, call.usage) for call in trace.model_calls] == [(False, Usage(10, 5))]
@@ -127,13 +133,36 @@ def test_a_cancelled_trial_is_cancelled_and_no_error(make: Make) -> None:
         asyncio.run(run())
 
 
-@pytest.mark.parametrize("fault", [RuntimeError("boom"), ValueError("bad"), OSError("no route"), KeyError("choices")])
-@pytest.mark.xfail(strict=True, reason="only CallError becomes a trace; any other fault of a target ends the whole run")
-def test_any_fault_of_a_target_is_an_error_trace(make: Make, fault: Exception) -> None:
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (RuntimeError("boom"), "RuntimeError: boom"),
+        (OSError("no route \ud800"), "OSError: no route \ufffd"),
+        (KeyError("choices"), "KeyError: 'choices'"),
+        (SystemExit(0), "SystemExit: 0"),
+        (UnprintableError(), "UnprintableError: <exception str() failed>"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_mistake_in_a_target_is_an_error_trace(make: Make, fault: BaseException, message: str) -> None:
     trace = trial(make(), case_of(), Scripted(fault))
-    assert trace.status == "error"
+    assert (trace.status, trace.answer) == ("error", "")
     assert trace.error is not None
-    assert str(fault.args[0]) in trace.error.message
+    assert trace.error.kind == "target"
+    assert trace.error.message.endswith(message)
+    assert [(call.status, call.error, call.priced) for call in trace.model_calls] == [
+        ("error", trace.error.message, False)
+    ]
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), ConfigError("the recording is damaged")])
+def test_what_concerns_the_whole_run_is_no_error_of_one_trial(make: Make, fault: BaseException) -> None:
+    class Waiting(Scripted):
+        async def complete(self, request: ChatRequest) -> ChatResponse:
+            raise fault
+
+    with pytest.raises(type(fault)):
+        trial(make(), case_of(), Waiting())
 
 
 # ── hostile answers ─────────────────────────────────────────────────────────────────────────
@@ -162,7 +191,6 @@ def test_lone_surrogates_are_replaced_and_counted(make: Make) -> None:
     ],
     ids=["tool name", "call id", "model", "finish reason", "system fingerprint", "reason"],
 )
-@pytest.mark.xfail(strict=True, reason="only the text and the arguments are scrubbed; the trace cannot be written")
 def test_lone_surrogates_anywhere_else_do_no_harm(make: Make, answer: ChatResponse) -> None:
     trace = trial(make("tools: tools.json", files=FILES), case_of(), Scripted(answer, says("done")))
     assert codec.decode(Trace, codec.encode(trace)) == trace
@@ -170,31 +198,45 @@ def test_lone_surrogates_anywhere_else_do_no_harm(make: Make, answer: ChatRespon
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**5000], ids=["nan", "inf", "huge"])
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="the request that reports the tool result has no digest")
 def test_arguments_that_json_cannot_hold_do_no_harm(make: Make, number: float) -> None:
     call = RequestedCall("refund", {"amount": number}, "i")
     trace = trial(make("tools: tools.json", files=FILES), case_of(), Scripted(calls(call), says("done")))
-    assert trace.tool_events[0].status == "error"
-    codec.encode(trace)
+    (event,) = trace.tool_events
+    assert (event.status, event.arguments) == ("error", None)
+    assert event.schema_errors[0].startswith("arguments are not JSON: ")
+    assert codec.decode(Trace, codec.encode(trace)) == trace
 
 
-@pytest.mark.parametrize("usage", [Usage(10**40, 1), Usage("12", 1), Usage(1.5, 1)])  # type: ignore[arg-type]
-@pytest.mark.xfail(strict=True, reason="the cost of impossible token counts raises, and ends the whole run")
-def test_impossible_token_counts_do_no_harm(make: Make, usage: Usage) -> None:
-    assert trial(make(), case_of(), Scripted(says("x", usage=usage))).status == "error"
-
-
-@pytest.mark.parametrize("usage", [Usage(-10, 1), Usage(10, 1, cached_tokens=100), Usage(1, -1)])
-@pytest.mark.xfail(
-    strict=True, reason="a negative count makes money: the cost of the call, and so the budget, is wrong"
+@pytest.mark.parametrize(
+    "answer",
+    [
+        says("x", usage=Usage(10**40, 1)),
+        says("x", usage=Usage("12", 1)),  # type: ignore[arg-type]
+        says("x", usage=Usage(1.5, 1)),  # type: ignore[arg-type]
+        says("x", usage=Usage(-10, 1)),
+        says("x", usage=Usage(1, -1)),
+        says("x", usage=Usage(10, 1, cached_tokens=100)),
+        says("x", latency_us=-1),
+        says("x", latency_us=1.5),
+        says("x", latency_us=None),
+        says("x", cost_microusd=-1),
+        says("x", attempts=True),
+        says("x", model=None),
+        says(None),  # type: ignore[arg-type]
+        calls(RequestedCall(None, {})),  # type: ignore[arg-type]
+        calls(RequestedCall("lookup", {}, error=7)),  # type: ignore[arg-type]
+    ],
+    ids=str,
 )
-def test_no_call_costs_less_than_nothing(make: Make, usage: Usage) -> None:
-    table = PriceTable((Price.model_validate({"model": "*", "input": 2, "output": 8, "cached_input": 0}),))
-    trace = trial(make(), case_of(), Scripted(says("x", usage=usage)), prices=table)
-    assert trace.status == "error" or trace.cost_microusd >= 0
+def test_numbers_and_texts_that_cannot_be_are_a_fault_of_the_target(make: Make, answer: ChatResponse) -> None:
+    """Else a call could cost less than nothing, and the budget and the gate would count with it."""
+    trace = trial(make(), case_of(), Scripted(answer))
+    assert trace.error is not None
+    assert (trace.status, trace.error.kind, trace.answer) == ("error", "protocol", "")
+    assert "the target " in trace.error.message
+    assert [(call.status, call.cost_microusd, call.priced) for call in trace.model_calls] == [("error", 0, False)]
 
 
-@pytest.mark.xfail(strict=True, reason="bool('false') is True: any text in `approved` lifts the need for an approval")
 @pytest.mark.parametrize("approved", ["false", "no", 2, ["pending"]])
 def test_only_true_is_an_approval(make: Make, approved: Any) -> None:
     rule = (
@@ -219,27 +261,11 @@ def test_arguments_cannot_pose_as_facts(make: Make) -> None:
     assert (trace.tool_events[0].verdict, trace.tool_events[0].status) == ("deny", "denied")
 
 
-@pytest.mark.xfail(strict=True, reason="an unresolvable $ref passes loading and raises when a call is checked")
-def test_a_schema_that_refers_to_nothing_does_not_end_the_run(make: Make) -> None:
-    tools = '{"name": "lookup", "parameters": {"properties": {"order": {"$ref": "#/$defs/none"}}}}'
-    try:
-        workflow = make("tools: tools.json", files={"tools.json": tools})
-    except ToolSchemaError:
-        return
-    assert trial(workflow, case_of(recorded_tools=RECORDED), Scripted(calls(LOOKUP), says("x"))).status == "error"
+def test_a_case_that_trips_evalkit_itself_is_an_error_trace(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by nothing")
 
-
-@pytest.mark.xfail(strict=True, reason="a pattern that is no regular expression raises when the first answer comes")
-def test_an_escalation_that_cannot_be_judged_does_not_end_the_run(make: Make) -> None:
-    routes = """
-    models: {small: "fake:m-1"}
-    routes:
-      routes: {a: {model: small}, b: {model: small}}
-      default: a
-      escalate: [{id: e, when: {answer_matches: "(unsure"}, to: b}]
-    """
-    try:
-        workflow = make(routes)
-    except ConfigError:
-        return
-    assert trial(workflow, case_of(), Scripted(says("x"))).status == "error"
+    monkeypatch.setattr("evalkit.workflow.trial.escalation", broken)
+    trace = trial(make(), case_of(), Scripted(says("30 days")))
+    assert (trace.status, trace.error) == ("error", TraceError("internal", "ZeroDivisionError: by nothing"))
+    assert [call.cost_microusd for call in trace.model_calls] == [60]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evalkit.providers import RequestedCall
-from evalkit.records import Case, Document, ToolSpec
+from evalkit.records import Document, ToolSpec
 from evalkit.workflow import Workflow
 
 from .world import Make, Scripted, calls, case_of, trial
@@ -117,13 +117,19 @@ EDITS = [
     Edit("escalation renamed", "routes.yaml", "id: cut", "id: renamed"),
     Edit("escalation to elsewhere", "routes.yaml", "to: large", "to: spare", SMALL),
     Edit("escalation from elsewhere", "routes.yaml", "from: small", "from: spare", {*SMALL, "agent"}),
+    Edit("escalation from one that is not reached", "routes.yaml", "from: small", "from: [spare, small]", {"agent"}),
     Edit("word of the classifier", "routes.yaml", "any: refund", "any: cash", {"money", "docs"}),
     Edit("word of the classifier that nobody says", "routes.yaml", "any: refund", "any: [refund, cash]"),
     Edit("default intent", "routes.yaml", "classify:", "classify:\n  default_intent: chat", ALL - {"money", "docs"}),
     Edit("default risk", "routes.yaml", "classify:", "classify:\n  default_risk: high", ALL),
-    Edit("policy on a tool", "rules.yaml", "value: 100}", "value: 100.5}", {"tools"}),
+    Edit("policy on a tool", "rules.yaml", "value: 100}", "value: 100.5}", ALL),
     Edit("test of a policy", "rules.yaml", "arguments.amount: 101", "arguments.amount: 500"),
-    Edit("allowed tools", "workflow", "A question.}", "A question., allowed_tools: [lookup]}", {"tools"}),
+    Edit("allowed tools", "workflow", "A question.}", "A question., allowed_tools: [lookup]}", ALL),
+    Edit("no tool allowed", "workflow", "A question.}", "A question., allowed_tools: []}", ALL),
+    Edit("policy on documents", "rules.yaml", "effect: deny\n    severity: minor", "effect: allow", {"docs"}),
+    Edit("policy on documents renamed", "rules.yaml", "id: internal", "id: renamed", {"docs"}),
+    Edit("severity of a policy on documents", "rules.yaml", "severity: minor", "severity: critical", {"docs"}),
+    Edit("message on documents", "rules.yaml", "severity: minor", "severity: minor\n    message: No.", {"docs"}),
     Edit("words of the contract", "workflow", "A question.", "A mail."),
     Edit("form of the calls", "workflow", "graders:", "tool_calls: json\ngraders:", ALL),
     Edit("most steps", "workflow", "graders:", "max_steps: 2\ngraders:", ALL),
@@ -207,44 +213,21 @@ def test_what_a_provider_is_touches_the_cases_of_its_models(make: Make) -> None:
     assert touched(identified("here"), identified("there")) == {"agent"}
 
 
-def test_tools_of_the_workflow_touch_every_case(make: Make) -> None:
+def test_tools_of_the_workflow_touch_every_case_that_has_none_of_its_own(make: Make) -> None:
     tools = WORKFLOW + "tools: tools.json\n"
     before = build(make, {"workflow": tools, "tools.json": '{"name": "lookup"}'})
     after = build(make, {"workflow": tools, "tools.json": '{"name": "lookup", "description": "Find."}'})
-    assert touched(build(make), before) == ALL
-    assert touched(before, after) == ALL
+    assert touched(build(make), before) == ALL - {"tools"}
+    assert touched(before, after) == ALL - {"tools"}
 
 
 def test_keys_stay_the_same_from_release_to_release(make: Make) -> None:
     """A stored trial is found again by its key. A new value here means that every stored trial is made again."""
     workflow = make("prompt: p.md", files={"p.md": "Be brief."})
     key = workflow.trial_key(case_of("hello"), "0" * 64, 0)
-    assert key == "b382dd133e4b5d45a91ddf9b7b245076a0c2585d694caee45ce90c985e1adcbb"
+    assert key == "325c6d3551ba7a77fb5985df4cb3d8a2eece104c02fbbd4341568c5274a6ef76"
 
 
-# ── what is not felt, or felt too much ───────────────────────────────────────────────────────
-
-
-@pytest.mark.xfail(strict=True, reason="no tool allowed and every tool allowed have the same hash")
-def test_a_contract_without_tools_touches_the_cases_that_have_some(make: Make) -> None:
-    edit = Edit("", "workflow", "{inputs: A question.}", "{inputs: A question., allowed_tools: []}")
-    assert touched(build(make), build(make, edited(edit))) == {"tools"}
-
-
-@pytest.mark.parametrize(("old", "new"), [("minor", "critical"), ("minor", "minor\n    message: Not for you.")])
-@pytest.mark.xfail(
-    strict=True, reason="severity and message of a decision on a document are in the trace, not in the key"
-)
-def test_how_bad_a_look_at_a_document_is_touches_the_cases_that_meet_it(make: Make, old: str, new: str) -> None:
-    before, after = build(make), build(make, edited(Edit("", "rules.yaml", f"severity: {old}", f"severity: {new}")))
-    traces = [trial(workflow, CASES["docs"], Scripted(calls())) for workflow in (before, after)]
-    assert traces[0].policy_decisions != traces[1].policy_decisions
-    assert "docs" in touched(before, after)
-
-
-@pytest.mark.xfail(
-    strict=True, reason="without declared tools the policies are left out, but a call is judged all the same"
-)
 def test_policies_touch_a_case_whose_answer_calls_a_tool_that_nobody_declared(make: Make) -> None:
     raised = FILES["rules.yaml"].replace("value: 100}", "value: 900}").replace("amount: 101", "amount: 901")
     before, after = build(make), build(make, {"rules.yaml": raised})
@@ -254,30 +237,7 @@ def test_policies_touch_a_case_whose_answer_calls_a_tool_that_nobody_declared(ma
     assert "money" in touched(before, after)
 
 
-@pytest.mark.parametrize(
-    ("old", "new"), [("effect: deny\n    severity: minor", "effect: allow"), ("id: internal", "id: renamed")]
-)
-def test_a_policy_on_documents_touches_the_cases_that_meet_one(make: Make, old: str, new: str) -> None:
-    after = build(make, edited(Edit("", "rules.yaml", old, new)))
-    assert touched(build(make), after) >= {"docs"}
-    assert touched(build(make), after).isdisjoint({"plain", "money", "agent"})
-
-
-@pytest.mark.xfail(strict=True, reason="rules on documents are among those that are hashed for tools")
-def test_a_policy_on_documents_leaves_a_case_with_tools_alone(make: Make) -> None:
-    after = build(make, edited(Edit("", "rules.yaml", "effect: deny\n    severity: minor", "effect: allow")))
-    assert touched(build(make), after) == {"docs"}
-
-
-@pytest.mark.xfail(strict=True, reason="a rule counts when its target can be reached, though not from where it starts")
 def test_an_escalation_from_a_route_that_cannot_be_reached_leaves_the_case_alone(make: Make) -> None:
     rule = "  - {id: new, from: spare, when: {empty_answer: true}, to: large}\n"
     after = build(make, {"routes.yaml": FILES["routes.yaml"] + rule})
     assert touched(build(make), after) == {"agent"}
-
-
-def test_a_key_is_made_without_asking_anybody(make: Make) -> None:
-    case: Case = CASES["docs"]
-    target = Scripted(calls())
-    build(make).trial_key(case, "digest", 0)
-    assert target.asked == []

@@ -35,7 +35,7 @@ TOOLS = json.dumps(
 class Scripted:
     """A target that gives its answers in order, the last one for ever, and remembers what it was asked."""
 
-    def __init__(self, *answers: ChatResponse | Exception, name: str = "fake") -> None:
+    def __init__(self, *answers: ChatResponse | BaseException, name: str = "fake") -> None:
         self.name = name
         self.asked: list[ChatRequest] = []
         self._answers = list(answers)
@@ -47,7 +47,7 @@ class Scripted:
     async def complete(self, request: ChatRequest) -> ChatResponse:
         answer = self._answers[min(len(self.asked), len(self._answers) - 1)]
         self.asked.append(request)
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 

@@ -15,7 +15,7 @@ from evalkit.errors import GoldenSetError
 from evalkit.goldens.importers import csv_table, jsonl, openai_evals, parquet_table, promptfoo
 from evalkit.goldens.importers.assemble import Draft, assemble
 from evalkit.goldens.importers.notes import Notes
-from evalkit.goldens.importers.source import read_bytes
+from evalkit.goldens.source import read_bytes
 from evalkit.records import Case, Json
 
 __all__ = ["FORMATS", "detect_format", "import_cases"]

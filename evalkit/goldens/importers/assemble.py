@@ -11,7 +11,7 @@ from evalkit.errors import GoldenSetError
 from evalkit.fingerprint import fingerprint
 from evalkit.goldens.importers.fields import is_missing, named, text
 from evalkit.goldens.importers.notes import Notes
-from evalkit.goldens.importers.source import Place
+from evalkit.goldens.source import Place
 from evalkit.goldens.validate import validate_case
 from evalkit.records import Case, Json, Provenance
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from evalkit.errors import GoldenSetError
 from evalkit.goldens.importers.assemble import Draft
 from evalkit.goldens.importers.notes import Notes
-from evalkit.goldens.importers.source import read_text
 from evalkit.goldens.importers.table import Table, rows_to_drafts
+from evalkit.goldens.source import read_text
 
 __all__ = ["read"]
 

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar, get_args
 
-from evalkit import codec
 from evalkit.goldens.importers.notes import Notes
-from evalkit.goldens.importers.source import Place, check_data, parse_json
+from evalkit.goldens.source import Place, check_data, decode_record, parse_json
 from evalkit.records import Behaviour, Document, ExpectedCall, Json, Risk, ToolExpectation, ToolSpec
 from evalkit.text import excerpt
 
@@ -54,7 +53,6 @@ _JSON_LIST = re.compile(r'\s*\[\s*(?:["{\[\]]|$)')
 _DOCUMENT_KEYS = frozenset(Document.__dataclass_fields__)
 _BEHAVIOURS: tuple[Behaviour, ...] = get_args(Behaviour)
 _RISKS: tuple[Risk, ...] = get_args(Risk)
-_T = TypeVar("_T")
 _ChoiceT = TypeVar("_ChoiceT", bound=str)
 
 
@@ -169,17 +167,7 @@ def _document(value: Json, index: int, place: Place, notes: Notes) -> Document:
     for key in ("id", "text", "title", "date", "kind", "tenant"):
         if key in known:
             known[key] = text(known[key], place.at(key))
-    return _decode(Document, {"id": f"doc-{index + 1}", **known}, place)
-
-
-def _decode(kind: type[_T], data: Json, place: Place) -> _T:
-    try:
-        return codec.strict(kind, data)
-    except codec.ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        raise place.at(*problem["loc"][1:]).error(
-            problem["msg"], problem["input"], fix="`evalkit schema case` prints the keys"
-        ) from None
+    return decode_record(Document, {"id": f"doc-{index + 1}", **known}, place)
 
 
 def behaviour(value: Json, place: Place) -> Behaviour:
@@ -271,7 +259,7 @@ def _tool_spec(value: Json, place: Place) -> ToolSpec:
         "parameters": _json_in(schema, place.at("parameters")),
         "side_effect": inner.get("side_effect") or "read",
     }
-    return _decode(ToolSpec, spec, place)
+    return decode_record(ToolSpec, spec, place)
 
 
 def expected_tools(value: Json, tools: tuple[ToolSpec, ...], place: Place) -> ToolExpectation:
@@ -285,7 +273,7 @@ def expected_tools(value: Json, tools: tuple[ToolSpec, ...], place: Place) -> To
     """
     data = _json_in(value, place)
     if isinstance(data, dict) and not data.keys() & {"name", "function"}:
-        return _decode(ToolExpectation, data, place)
+        return decode_record(ToolExpectation, data, place)
     calls = data if isinstance(data, list) else [data]
     known = {tool.name: tool for tool in tools}
     return ToolExpectation((tuple(_expected_call(call, known, place.at(n)) for n, call in enumerate(calls)),))

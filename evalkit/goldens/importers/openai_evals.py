@@ -16,7 +16,7 @@ from typing import Any
 from evalkit.goldens.importers import fields
 from evalkit.goldens.importers.assemble import Draft
 from evalkit.goldens.importers.notes import Notes
-from evalkit.goldens.importers.source import Place, read_json_lines
+from evalkit.goldens.source import Place, read_json_lines
 from evalkit.records import Case, Expectation, Json, Message, ToolCall
 
 __all__ = ["read"]

@@ -9,8 +9,8 @@ from typing import Any
 from evalkit.errors import GoldenSetError
 from evalkit.goldens.importers.assemble import Draft
 from evalkit.goldens.importers.notes import Notes
-from evalkit.goldens.importers.source import read_bytes
 from evalkit.goldens.importers.table import Table, rows_to_drafts
+from evalkit.goldens.source import read_bytes
 from evalkit.records import Case
 
 __all__ = ["read", "read_golden_set"]
@@ -28,16 +28,10 @@ def read_golden_set(path: Path) -> list[Case] | None:
     from evalkit.goldens.goldenset import from_cases, read_table
     from evalkit.goldens.schema import CASE_SCHEMA, table_to_cases
 
-    schema = _open(path).schema_arrow
-    if _OWN_SCHEMA not in (schema.metadata or {}) and not set(CASE_SCHEMA.names) <= set(schema.names):
+    file = _open(path)
+    if _OWN_SCHEMA not in (file.metadata.metadata or {}) and not set(CASE_SCHEMA.names) <= set(file.schema_arrow.names):
         return None
-    table = read_table(path)
-    try:
-        cases = table_to_cases(table)
-    except (ValueError, TypeError, KeyError) as error:
-        raise GoldenSetError(
-            f"a case cannot be read: {str(error).splitlines()[0]}", file=path, fix="build the golden set again"
-        ) from None
+    cases = table_to_cases(read_table(path), path)
     from_cases(path.stem, "imported", cases, path=path)
     return cases
 
@@ -66,9 +60,11 @@ def _open(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(pa.BufferReader(read_bytes(path)))
-    except (pa.ArrowException, OSError) as error:
+        file = pq.ParquetFile(pa.BufferReader(read_bytes(path)))
+        _ = file.schema_arrow.names  # decodes them
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
+    return file
 
 
 def _damaged(path: Path, error: Exception) -> GoldenSetError:

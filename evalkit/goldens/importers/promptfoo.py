@@ -20,14 +20,8 @@ from evalkit.goldens.importers import fields
 from evalkit.goldens.importers.assemble import Draft
 from evalkit.goldens.importers.notes import Notes
 from evalkit.goldens.importers.promptfoo_checks import Checks, is_template
-from evalkit.goldens.importers.source import (
-    Place,
-    YamlTree,
-    parse_json,
-    parse_yaml,
-    read_json_lines,
-    read_text,
-)
+from evalkit.goldens.importers.yaml_tree import YamlTree, parse_yaml
+from evalkit.goldens.source import Place, parse_json, read_json_lines, read_text
 from evalkit.records import Case, Document, Json, Message
 
 __all__ = ["read"]

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.goldens.importers import fields
 from evalkit.goldens.importers.notes import Notes
-from evalkit.goldens.importers.source import Place
+from evalkit.goldens.source import Place
 from evalkit.records import Behaviour, Expectation, Json
 
 __all__ = ["Checks", "is_template"]

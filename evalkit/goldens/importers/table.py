@@ -42,7 +42,7 @@ from typing import Any
 from evalkit.goldens.importers import fields
 from evalkit.goldens.importers.assemble import Draft
 from evalkit.goldens.importers.notes import Notes
-from evalkit.goldens.importers.source import Place
+from evalkit.goldens.source import Place
 from evalkit.records import Case, Expectation, Json, Message, ToolSpec
 
 __all__ = ["COLUMNS", "Table", "rows_to_drafts"]

@@ -1,43 +1,54 @@
-"""Files from elsewhere: read as text, JSON or YAML, with nothing in them that a case cannot hold.
+"""Files with cases: read as text or JSON, with nothing in them that a case cannot hold.
 
 What comes out is plain data: text, numbers, booleans, null, lists and objects with text keys.
-NaN, infinities, lone surrogates, keys that occur twice, YAML tags and data without end are
-refused, so that nothing half-read becomes a case.
+NaN, infinities, lone surrogates, keys that occur twice and data without end are refused, so
+that nothing half-read becomes a case.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
-import yaml
-
+from evalkit import codec
 from evalkit.errors import GoldenSetError
 from evalkit.records import Json
 from evalkit.text import scrub
 
-__all__ = ["Place", "YamlTree", "check_data", "parse_json", "parse_yaml", "read_bytes", "read_json_lines", "read_text"]
+__all__ = [
+    "MAX_DEPTH",
+    "Place",
+    "check_data",
+    "decode_record",
+    "dotted",
+    "parse_json",
+    "read_bytes",
+    "read_json_lines",
+    "read_text",
+]
 
-_MAX_DEPTH = 100
+MAX_DEPTH = 100
+"""Levels of lists and objects in one value."""
 _MAX_VALUES = 2_000_000
-_TAG = "tag:yaml.org,2002:"
+_WORDS = (("a valid tuple", "a list"), ("a valid dictionary", "an object"), ("a dictionary", "an object"))
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Place:
     """Where a value stands: file, line where it is known, and the way to it."""
 
-    file: Path
+    file: Path | str | None
     line: int | None = None
     key: str = ""
 
     def at(self, *keys: str | int) -> Place:
         """A place inside this one: ``at("assert", 0, "value")``."""
-        return replace(self, key=_dotted(self.key, *keys))
+        return replace(self, key=dotted(self.key, *keys))
 
     def error(self, message: str, value: Json = None, fix: str | None = None) -> GoldenSetError:
         """The error that says what is wrong at this place."""
@@ -45,7 +56,8 @@ class Place:
         return GoldenSetError(message, file=self.file, line=self.line, key=key, value=value, fix=fix)
 
 
-def _dotted(start: str, *keys: str | int) -> str:
+def dotted(start: str, *keys: str | int) -> str:
+    """A way to a value as people write it: ``expect.facts[0]``."""
     text = start
     for key in keys:
         text += f"[{key}]" if isinstance(key, int) else f".{key}" if text and not text.endswith(" ") else key
@@ -63,8 +75,14 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         raise GoldenSetError(f"cannot read the file: {error.strerror}", file=path) from None
     if not data.strip():
-        raise GoldenSetError("the file is empty", file=path, fix="export the cases again")
+        raise _empty(path)
     return data
+
+
+def _empty(path: Path) -> GoldenSetError:
+    return GoldenSetError(
+        "the file is empty: there are no cases in it", file=path, fix="write cases into it, or export them again"
+    )
 
 
 def read_text(path: Path) -> str:
@@ -85,7 +103,7 @@ def read_text(path: Path) -> str:
             fix="save the file as UTF-8 (in a spreadsheet: CSV UTF-8)",
         ) from None
     if not text.strip():
-        raise GoldenSetError("the file is empty", file=path, fix="export the cases again")
+        raise _empty(path)
     return text
 
 
@@ -109,8 +127,8 @@ def check_data(value: Json, locate: Callable[..., Place]) -> None:
             raise locate().error(
                 f"more than {_MAX_VALUES:,} values", fix="write fewer aliases (`*name`), or split the file"
             )
-        if len(path) > _MAX_DEPTH:
-            raise locate(*path).error(f"nested deeper than {_MAX_DEPTH} levels", fix="flatten the data")
+        if len(path) > MAX_DEPTH:
+            raise locate(*path).error(f"nested deeper than {MAX_DEPTH} levels", fix="flatten the data")
         problem = _problem(item)
         if problem is not None:
             raise locate(*path).error(problem[0], item, fix=problem[1])
@@ -120,7 +138,7 @@ def check_data(value: Json, locate: Callable[..., Place]) -> None:
                 if problem is not None:
                     raise locate(*path).error(problem[0], key, fix=problem[1])
                 todo.append((inner, (*path, key)))
-        elif isinstance(item, list):
+        elif isinstance(item, (list, tuple)):
             todo.extend((inner, (*path, index)) for index, inner in enumerate(item))
 
 
@@ -132,7 +150,7 @@ def _problem(item: Json) -> tuple[str, str] | None:
     if isinstance(item, float):
         finite = math.isfinite(item)
         return None if finite else ("NaN and infinity are not JSON", "leave the value out, or write null")
-    if not isinstance(item, (bool, int, type(None), dict, list)):
+    if not isinstance(item, (bool, int, type(None), dict, list, tuple)):
         return f"a value of type {type(item).__name__} is not plain data", "write it as text"
     return None
 
@@ -153,7 +171,7 @@ def parse_json(text: str, place: Place) -> Json:
             fix="correct the JSON: keys and texts stand in double quotes",
         ) from None
     except RecursionError:
-        raise place.error(f"nested deeper than {_MAX_DEPTH} levels", fix="flatten the data") from None
+        raise place.error(f"nested deeper than {MAX_DEPTH} levels", fix="flatten the data") from None
     except ValueError as error:
         raise place.error(f"not valid JSON: {error}", fix="correct the JSON") from None
     check_data(data, place.at)
@@ -189,99 +207,24 @@ def read_json_lines(path: Path) -> Iterator[tuple[Place, dict[str, Json]]]:
         yield place, data
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML with the scalars of YAML 1.2: ``no`` and ``12:30`` are text, and so is a date."""
-
-
-_PlainLoader.yaml_implicit_resolvers = {}
-_INTEGER = r"(?:0|[1-9][0-9]*)"
-for _kind, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", rf"[-+]?{_INTEGER}", list("-+0123456789")),
-    (
-        "float",
-        rf"[-+]?(?:\.[0-9]+|{_INTEGER}\.[0-9]*|{_INTEGER}(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan|\.NaN",
-        list("-+0123456789."),
-    ),
-    ("merge", r"<<", ["<"]),
-):
-    _PlainLoader.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(rf"^(?:{_pattern})$"), _first)
-
-
-@dataclass(frozen=True)
-class YamlTree:
-    """The data of a YAML file, and the line of each key."""
-
-    path: Path
-    data: Json
-    node: yaml.Node | None = None
-
-    def place(self, *keys: str | int) -> Place:
-        """The place of a key path; its line is that of the nearest parent that has one."""
-        node, line = self.node, None
-        for key in keys:
-            found = _inside(node, key)
-            if found is None:
-                break
-            line, node = found
-        return Place(self.path, line, _dotted("", *keys))
-
-
-def _inside(node: yaml.Node | None, key: str | int) -> tuple[int, yaml.Node] | None:
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            if name.value == key:
-                return name.start_mark.line + 1, value
-    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
-        return node.value[key].start_mark.line + 1, node.value[key]
-    return None
-
-
-def parse_yaml(text: str, path: Path) -> YamlTree:
-    """One YAML document as plain data; tags that ask for objects are refused, nothing is run.
+def decode_record(kind: type[_T], data: Json, place: Place) -> _T:
+    """A record, such as a case or a document, from plain data; unknown keys are refused at every level.
 
     Raises:
-        GoldenSetError: for text that is not safe YAML, or data that :func:`check_data` refuses.
+        GoldenSetError: naming the way to the first value that does not fit.
     """
-    place = Place(path)
     try:
-        loader = _PlainLoader(text)
-        node = loader.get_single_node()
-        if node is None:
-            raise place.error("the file is empty", fix="export the cases again")
-        _refuse_double_keys(node, path, set())
-        data = loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise Place(path, mark.line + 1 if mark else None).error(
-            f"not valid YAML: {error.problem or error.context}",
-            fix="quote texts that hold `?`, `:` or `#`, and leave out tags such as `!!python`",
+        return codec.strict(kind, data)
+    except codec.ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        _, *way = problem["loc"]
+        message = problem["msg"]
+        if problem["type"] == "unexpected_keyword_argument":
+            message = f"unknown key `{way[-1]}`"
+        elif problem["type"] == "missing":
+            message, problem["input"] = f"the key `{way[-1]}` is missing", None
+        for word, plain in _WORDS:
+            message = message.replace(word, plain)
+        raise place.at(*way).error(
+            f"{message[0].lower()}{message[1:]}", problem["input"], fix="`evalkit schema case` prints the keys"
         ) from None
-    except yaml.YAMLError as error:
-        raise place.error(f"not valid YAML: {str(error).splitlines()[0]}", fix="save the file as plain UTF-8") from None
-    except RecursionError:
-        raise place.error(f"nested deeper than {_MAX_DEPTH} levels", fix="flatten the data") from None
-    except (ValueError, TypeError) as error:
-        raise place.error(f"not valid YAML: {error}", fix="leave out tags such as `!!int`") from None
-    tree = YamlTree(path, data, node)
-    check_data(data, tree.place)
-    return tree
-
-
-def _refuse_double_keys(node: yaml.Node, path: Path, seen: set[int]) -> None:
-    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
-        return
-    seen.add(id(node))
-    names: set[str] = set()
-    for item in node.value:
-        if isinstance(node, yaml.SequenceNode):
-            _refuse_double_keys(item, path, seen)
-            continue
-        key, value = item
-        if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-            if key.value in names:
-                here = Place(path, key.start_mark.line + 1, key.value)
-                raise here.error("the key occurs twice", fix="keep one of them")
-            names.add(key.value)
-        _refuse_double_keys(value, path, seen)

@@ -1,0 +1,97 @@
+"""Real verdicts of each kind, from runs of a project, and a browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from playwright.sync_api import Browser, sync_playwright
+
+from evalkit.gate import Verdict
+from evalkit.gate.compare import load_verdict
+from evalkit.store import Runs
+from evalkit.workflow import load_project
+from tests.conftest import PROMPT, REFUSAL_RULE, ProjectFolder, sample_cases
+
+BROKEN_GRADER = """from dataclasses import dataclass
+from typing import ClassVar
+from evalkit.grading import Grade, Grader
+
+@dataclass(frozen=True)
+class Short(Grader):
+    name: ClassVar[str] = "short"
+    version: ClassVar[str] = "1"
+
+    def grade(self, case, trace):
+        return Grade.check(1 / (len(case.id) - 10) > 0)
+"""
+FRIENDLY = ("You are a shop assistant.", "You are a friendly shop assistant.")
+
+
+def new_project(folder: Path, **keys: Any) -> ProjectFolder:
+    """A project with 24 cases that a flawless simulated model passes."""
+    project = ProjectFolder(folder)
+    shop = {
+        "golden_set": "cases.jsonl",
+        "prompt": "prompt.md",
+        "model": "simulator:sim-flawless-1",
+        "graders": ["refusal", "answer", "groundedness", "cost", "latency"],
+        "gate": {"margin": "5pt", "critical": 0, "cost": "+10%", "p95": "8s", "min_cases": 5},
+        **keys,
+    }
+    project.write("evalkit.yaml", yaml.safe_dump({"workflows": {"shop": shop}}, sort_keys=False))
+    project.write("prompt.md", PROMPT)
+    project.cases(sample_cases(24))
+    return project
+
+
+def latest(project: ProjectFolder) -> Verdict:
+    """The stored verdict on the latest run."""
+    loaded = load_project(project.path)
+    verdict = load_verdict(loaded, Runs(loaded.store).get("latest").run.run_id)
+    assert verdict is not None
+    return verdict
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdict]:
+    """Stored verdicts by name."""
+    found: dict[str, Verdict] = {}
+
+    def judge(project: ProjectFolder) -> None:
+        project.run("run", "--no-report")
+        verdict = latest(project)
+        found[verdict.verdict] = verdict
+
+    changing = new_project(tmp_path_factory.mktemp("changing"))
+    judge(changing)
+    changing.run("run", "--set-baseline", "main", "--no-report")
+    judge(changing)
+    changing.edit("prompt.md", REFUSAL_RULE, "")
+    judge(changing)
+    changing.edit("prompt.md", "Refuse to:\n", f"Refuse to:\n{REFUSAL_RULE}")
+    changing.edit("prompt.md", *FRIENDLY)
+    changing.configure_workflow(model="simulator:sim-small-1")
+    judge(changing)
+    changing.configure_workflow(graders=["refusal", "short"])
+    changing.write("graders/short.py", BROKEN_GRADER)
+    judge(changing)
+    assert set(found) == {"NOT COMPARABLE", "PASS", "BLOCKED", "INCONCLUSIVE", "ERROR"}
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser(stored: Mapping[str, Verdict]) -> Iterator[Browser]:
+    """Chromium. It runs an event loop of its own, so everything that runs evalkit comes before it."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.fail("there is no Chromium here: run scripts/setup-browser.sh, or leave these out with -m 'not browser'")
+    quiet = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=[*quiet, "--disable-component-update"])
+        yield started
+        started.close()
