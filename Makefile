@@ -22,8 +22,8 @@ test: $(VENV)/dev $(VENV)/duckdb-1
 	@bash scripts/setup-browser.sh
 	@echo "== tests on DuckDB $$($(BIN)/python -c 'import duckdb; print(duckdb.__version__)')"
 	$(PYTEST)
-	@echo "== the same tests on DuckDB $$(PYTHONPATH=$(VENV)/duckdb-1 $(BIN)/python -c 'import duckdb; print(duckdb.__version__)')"
-	PYTHONPATH=$(VENV)/duckdb-1 $(PYTEST) -m "not browser"
+	@echo "== the same tests on DuckDB $$(PYTHONPATH=$(abspath $(VENV)/duckdb-1) $(BIN)/python -c 'import duckdb; print(duckdb.__version__)')"
+	PYTHONPATH=$(abspath $(VENV)/duckdb-1) $(PYTEST) -m "not browser"
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
