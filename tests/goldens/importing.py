@@ -12,7 +12,17 @@ import pytest
 
 from evalkit.errors import GoldenSetError
 from evalkit.goldens.importers import import_cases
-from evalkit.records import Case
+from evalkit.records import Case, Document, Expectation, Message
+
+CASE = Case(
+    "c-1",
+    (Message("user", "hi"),),
+    Expectation("refuse", facts=(("a", "b"),)),
+    context=(Document("d", "text"),),
+    variables={"n": 1.5},
+    slices={"team": "x"},
+    tags=("t",),
+)
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:

@@ -9,18 +9,7 @@ import pytest
 
 from evalkit.goldens import dump_jsonl
 from evalkit.goldens.importers import FORMATS, detect_format, import_cases
-from evalkit.records import Case, Document, Expectation, Message
-from tests.goldens.importing import problem, write
-
-CASE = Case(
-    "c-1",
-    (Message("user", "hi"),),
-    Expectation("refuse", facts=(("a", "b"),)),
-    context=(Document("d", "text"),),
-    variables={"n": 1.5},
-    slices={"team": "x"},
-    tags=("t",),
-)
+from tests.goldens.importing import CASE, problem, write
 
 
 def test_own_json_lines_come_back_as_they_were(tmp_path: Path) -> None:

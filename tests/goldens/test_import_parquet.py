@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from evalkit.goldens import from_cases
 from evalkit.goldens.goldenset import write_parquet
 from evalkit.goldens.importers import import_cases
-from evalkit.records import Case, Document, Expectation, ExpectedCall, Message, ToolExpectation
-from tests.goldens.importing import problem, table, write
+from evalkit.records import Document, Expectation, ExpectedCall, ToolExpectation
+from tests.goldens.importing import CASE, problem, table, write
 
 
 def test_parquet_holds_lists_structs_and_numbers(tmp_path: Path) -> None:
@@ -87,17 +87,6 @@ def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
     data = table(tmp_path, {"input": ["a"] * 100}).read_bytes()
     for broken in (data[:40], data[:-9], b"PAR1", b"PAR1" + bytes(50)):
         assert "not a readable Parquet file" in problem(write(tmp_path, "b.parquet", broken)).message
-
-
-CASE = Case(
-    "c-1",
-    (Message("user", "hi"),),
-    Expectation("refuse", facts=(("a", "b"),)),
-    context=(Document("d", "text"),),
-    variables={"n": 1.5},
-    slices={"team": "x"},
-    tags=("t",),
-)
 
 
 def test_a_golden_set_comes_back_as_it_was(tmp_path: Path) -> None:
