@@ -8,16 +8,19 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
 from evalkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 __all__ = ["FileModel", "Texts", "YamlFile", "parse", "read_yaml", "short_form"]
 
@@ -167,20 +170,20 @@ def parse(model: type[ModelT], source: YamlFile, error_class: type[ConfigError] 
 def _explain(
     error: ValidationError, model: type[BaseModel], source: YamlFile, error_class: type[ConfigError]
 ) -> ConfigError:
-    problems = error.errors(include_url=False)
-    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
-    first = (unknown or problems)[0]
-    location = _file_location(first["loc"], source.data, missing=first["type"] == "missing")
+    problems = _problems(error, source.data)
+    unknown = [place for place, problem in problems.items() if problem["type"] == "extra_forbidden"]
+    location = (unknown or list(problems))[0]
+    first = problems[location]
     shown = None if location and _SECRET.search(str(location[-1])) else first["input"]
-    more = len(problems) - 1
-    suffix = f" (and {more} more)" if more else ""
+    others = problems.keys() - {location}
+    suffix = _and_more(others)
     if first["type"] == "extra_forbidden":
         key = str(location[-1])
         known = _known_keys(model, location[:-1])
         close = difflib.get_close_matches(key, known, n=1)
         fix = f"did you mean `{close[0]}`?" if close else f"known keys here: {', '.join(known)}" if known else None
         return error_class(
-            f"unknown key `{key}`{suffix}",
+            f"unknown key `{key}`{_and_more(others - {(*location[:-1], name) for name in close})}",
             file=source.path,
             line=source.line(location),
             key=_dotted(location),
@@ -203,6 +206,23 @@ def _explain(
         key=_dotted(location) or None,
         value=shown,
     )
+
+
+def _problems(error: ValidationError, data: Any) -> dict[Location, ErrorDetails]:
+    """The first problem at each place of the file.
+
+    A union complains for each of its members: where one of them found fault further inside, the others say only
+    that the value is not of their kind.
+    """
+    found: dict[Location, ErrorDetails] = {}
+    for problem in error.errors(include_url=False):
+        found.setdefault(_file_location(problem["loc"], data, missing=problem["type"] == "missing"), problem)
+    outer = {place[:size] for place in found for size in range(len(place))}
+    return {place: problem for place, problem in found.items() if place not in outer}
+
+
+def _and_more(others: Collection[Location]) -> str:
+    return f" (and {len(others)} more)" if others else ""
 
 
 def _file_location(location: Sequence[str | int], data: Any, *, missing: bool) -> Location:

@@ -482,3 +482,5 @@ class Run:
     dirty: bool = False
     redaction: str = ""
     """Fingerprint of the redaction rules and key."""
+    model_prices: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprint of the price of each model that the configuration names."""

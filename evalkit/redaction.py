@@ -217,10 +217,16 @@ class Redactor:
 
     def text(self, text: str, counts: Counter[str] | None = None) -> str:
         """Mask a text; ``counts`` gains the number of matches by kind."""
-        found: Counter[str] = Counter() if counts is None else counts
+        return self._masked(text, self._rules, Counter() if counts is None else counts)
+
+    def keys(self, text: str) -> str:
+        """Mask keys and tokens only: for messages to the person who runs evalkit, which name addresses."""
+        return self._masked(text, _SECRETS, Counter())
+
+    def _masked(self, text: str, rules: Iterable[_Rule], found: Counter[str]) -> str:
         if self._secrets is not None:
             text = self._secrets.sub(lambda match: _mask(match, found), text)
-        for rule in self._rules:
+        for rule in rules:
             text = self._apply(rule, text, found)
         return text
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from evalkit import codec
 from evalkit.atomic import write_text
 from evalkit.engine.execute import Progress
 from evalkit.engine.git import git_state
@@ -88,7 +89,7 @@ def run_project(
         names: Workflows; none means all.
         options: Which cases and trials.
         baseline: Name of a baseline or beginning of a run id to compare with.
-        set_baseline: Accept the runs into this baseline unless a rule blocks.
+        set_baseline: Accept into this baseline the runs of a whole set that pass, or that nothing can be compared with.
         listener: Told of the progress of each workflow.
 
     Raises:
@@ -102,9 +103,12 @@ def run_project(
     finished = []
     for outcome in outcomes:
         accepted = accept_into if accept_into and _acceptable(outcome.verdict, outcome.run.run) else ""
+        verdict = outcome.verdict
         if accepted:
             Baselines(project.store).accept(accepted, outcome.run.run)
-        finished.append(replace(outcome, became_baseline=accepted))
+            verdict = replace(verdict, became_baseline=accepted)
+            Verdicts(project.store).save(verdict.id, codec.encode(verdict))
+        finished.append(replace(outcome, verdict=verdict, became_baseline=accepted))
     sync_catalogue(project)
     return finished
 
@@ -136,13 +140,15 @@ def _told(candidate: Candidate, listener: Listener | None) -> Callable[[Progress
 def _branch_baseline(project: Project) -> str | None:
     """The baseline that this checkout keeps: on its branch, with nothing uncommitted."""
     git = git_state(project.root)
-    keeps = bool(git.commit) and git.branch == project.spec.baseline.branch and not git.dirty
+    keeps = bool(git.commit) and git.branch == project.spec.baseline.branch and not git.dirty and not git.proposed
     return project.spec.baseline.name if keeps else None
 
 
 def _acceptable(verdict: Verdict, run: Run) -> bool:
-    """A run that passed; or one that could not be compared, but breaks no rule of its own."""
-    return verdict.verdict in ("PASS", "PASS with notes", "NOT COMPARABLE") and run.selection == "all"
+    """A run of the whole set that passed; or one that could not be compared, and of which no rule is open or broken."""
+    open_rules = {rule.status for rule in verdict.rules} & {"inconclusive", "error", "block"}
+    good = verdict.verdict in ("PASS", "PASS with notes") or (verdict.verdict == "NOT COMPARABLE" and not open_rules)
+    return good and run.selection == "all"
 
 
 def plan_project(project: Project, names: Sequence[str] = (), options: RunOptions | None = None) -> list[PlanSummary]:
@@ -166,10 +172,11 @@ def _summary(project: Project, candidate: Candidate) -> PlanSummary:
 
         changes = component_changes(baseline.run.configuration, candidate.workflow.configuration)
         changed = tuple(f"{change.kind} {change.name}" for change in changes)
-        known = set(baseline.trials().column("trial_key").to_pylist())
-        keys = {(item.case.id, item.key) for item in plan.to_make}
-        keys |= {(stored.trace.case_id, stored.key) for stored in plan.reused}
-        touched = len({case_id for case_id, key in keys if key not in known})
+        rows = baseline.trials().select(["trial_key", "source_run"]).to_pylist()
+        known = {(row["trial_key"], row["source_run"]) for row in rows}
+        anew = {item.case.id for item in plan.to_make}
+        other = {stored.trace.case_id for stored in plan.reused if (stored.key, stored.source_run) not in known}
+        touched = len(anew | other)
     return PlanSummary(
         workflow=candidate.workflow.name,
         golden_set=f"{candidate.golden.name}@{candidate.golden.version}",
@@ -197,6 +204,8 @@ def sync_catalogue(project: Project) -> bool:
 def write_report(project: Project, verdicts: Sequence[Verdict], path: Path | None = None) -> Path:
     """Write the HTML report; default under the project's reports folder, named after the run."""
     target = path or project.reports / f"{verdicts[0].candidate_run if verdicts else 'empty'}.html"
+    if path is None and not project.reports.exists():
+        write_text(project.reports / ".gitignore", "*\n")
     write_text(target, renderer("html")(Report(tuple(verdicts))))
     return target
 

@@ -35,7 +35,8 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
         "workflow.yaml",
         (
             "A workflow: an entry under `workflows:`, or a file of its own in a folder, whose paths are then relative "
-            "to that folder. `evalkit schema workflow` prints its JSON Schema."
+            "to that folder. `evalkit schema workflow` prints its JSON Schema. With tools and a corpus: "
+            "[an example](golden-sets.md#tools-and-documents)."
         ),
         (
             spec.WorkflowSpec,

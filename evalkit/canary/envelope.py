@@ -80,7 +80,11 @@ class FolderSource:
             StorageError: when the folder cannot be read.
         """
         if not self._folder.is_dir():
-            raise StorageError("no folder of envelopes here", file=self._folder, fix="give --envelopes FOLDER")
+            raise StorageError(
+                "no folder of envelopes here",
+                file=self._folder,
+                fix="give --envelopes FOLDER: where both arms write *.jsonl files; make it if none has begun yet",
+            )
         for path in sorted(self._folder.glob("*.jsonl")):
             yield from self._read_file(path)
 

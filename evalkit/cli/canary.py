@@ -26,6 +26,8 @@ def run_canary(
 
     if len(workflows) != 1:
         raise click.UsageError("--canary judges one workflow: name it")
+    if output not in ("text", "json"):
+        raise click.UsageError(f"--canary writes --format text or json, not {output}")
     if envelopes is None:
         raise click.UsageError("--canary needs --envelopes FOLDER")
     spec = _spec(workflows[0])

@@ -148,7 +148,7 @@ def _annotations(verdicts: Sequence[Verdict]) -> list[str]:
             )
             if level:
                 lines.append(f"::{level}{where}::{_escape(f'{verdict.workflow}: {rule.sentence}')}")
-    return lines[:9]
+    return list(dict.fromkeys(lines))[:9]
 
 
 def _escape(text: str, *, inner: bool = False) -> str:
@@ -160,6 +160,8 @@ def progress_listener() -> tuple[Callable[[str, Progress], None], Callable[[], N
     """A listener that shows progress on standard error, and what ends it. Line by line when that is no terminal."""
     if sys.stderr.isatty() and not os.environ.get("CI"):
         return _bar()
+    from evalkit.gate.words import count_of
+
     last: dict[str, float] = {}
 
     def tell(name: str, progress: Progress) -> None:
@@ -167,7 +169,7 @@ def progress_listener() -> tuple[Callable[[str, Progress], None], Callable[[], N
         now = time.monotonic()
         if name not in last:
             last[name] = now
-            note(f"{name}: {progress.total} trials, {progress.reused} reused, {to_make} to make")
+            note(f"{name}: {count_of(progress.total, 'trial')}, {progress.reused:,} reused, {to_make:,} to make")
         elif now - last[name] >= _LINE_SECONDS or progress.done == to_make:
             last[name] = now
             note(

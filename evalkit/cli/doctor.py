@@ -26,6 +26,7 @@ def command(rebuild: bool) -> int:
     """Check the project, its files and its store; the first thing to run when something is odd."""
     from evalkit._version import __version__
     from evalkit.errors import EvalkitError, ExitCode
+    from evalkit.gate.words import count_of
     from evalkit.store import Catalogue
     from evalkit.text import log_safe
 
@@ -33,7 +34,7 @@ def command(rebuild: bool) -> int:
     click.echo("  " + ", ".join(f"{name} {version(name)}" for name in _PACKAGES))
     project = get_project()
     if rebuild:
-        click.echo(f"✔ catalogue rebuilt: {Catalogue(project.store).rebuild()} runs")
+        click.echo(f"✔ catalogue rebuilt: {count_of(Catalogue(project.store).rebuild(), 'run')}")
     worst = int(ExitCode.PASS)
     for name, check in _checks(project):
         try:
@@ -46,7 +47,9 @@ def command(rebuild: bool) -> int:
 
 
 def _checks(project: Project) -> Iterator[tuple[str, Callable[[], str]]]:
-    yield "project", lambda: f"{project.source.path}, {len(project.spec.workflows)} workflows"
+    from evalkit.gate.words import count_of
+
+    yield "project", lambda: f"{project.source.path}, {count_of(len(project.spec.workflows), 'workflow')}"
     yield "store", _store(project)
     yield "baselines", _baselines(project)
     yield "graders", _graders(project)
@@ -72,6 +75,7 @@ def _workflow(project: Project, name: str) -> Callable[[], str]:
         from evalkit.engine.targets import Targets
         from evalkit.errors import GoldenSetError
         from evalkit.fingerprint import short
+        from evalkit.gate.words import count_of
         from evalkit.goldens import validate
 
         candidate = prepare(project, name, Targets(project))
@@ -82,10 +86,10 @@ def _workflow(project: Project, name: str) -> Callable[[], str]:
             raise GoldenSetError(
                 f"{first.message} ({len(errors)} errors)", file=candidate.golden.path, key=first.case_id
             )
-        configuration = candidate.workflow.configuration
+        configuration, golden = candidate.workflow.configuration, candidate.golden
         return (
-            f"{len(configuration.components)} components {short(configuration.fingerprint)}, "
-            f"{candidate.golden.name}@{candidate.golden.version} with {candidate.golden.table.num_rows} cases"
+            f"{count_of(len(configuration.components), 'component')} {short(configuration.fingerprint)}, "
+            f"{golden.name}@{golden.version} with {count_of(golden.table.num_rows, 'case')}"
         )
 
     return check
@@ -93,6 +97,7 @@ def _workflow(project: Project, name: str) -> Callable[[], str]:
 
 def _store(project: Project) -> Callable[[], str]:
     def check() -> str:
+        from evalkit.gate.words import count_of
         from evalkit.store import Catalogue, Runs, Verdicts
 
         runs = Runs(project.store)
@@ -104,7 +109,7 @@ def _store(project: Project) -> Callable[[], str]:
         verdicts = sum(1 for _ in Verdicts(project.store).all())
         left = len(runs.partial_journals())
         unfinished = f", {left} unfinished (run again to go on)" if left else ""
-        return f"{project.store}, {len(folders)} runs, {verdicts} verdicts{unfinished}"
+        return f"{project.store}, {count_of(len(folders), 'run')}, {count_of(verdicts, 'verdict')}{unfinished}"
 
     return check
 

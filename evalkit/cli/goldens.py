@@ -262,7 +262,7 @@ def _change(value: KeyChange) -> str:
 @click.option("--note", "changelog", default="", help="What changed and why, for the changelog.")
 @click.option("--owner", help="For a new card.")
 @click.option("--contact", help="For a new card.")
-@click.option("--licence", default="Apache-2.0", show_default=True, help="For a new card.")
+@click.option("--licence", default="LicenseRef-Proprietary", show_default=True, help="For a new card.")
 def build_(
     source: Path, folder: Path, version: str, changelog: str, owner: str | None, contact: str | None, licence: str
 ) -> None:
@@ -299,6 +299,11 @@ def _card(folder: Path, owner: str | None, contact: str | None, licence: str) ->
     if not owner or not contact:
         raise click.UsageError(f"{folder} has no card yet: give --owner and --contact")
     due = dt.date.today() + dt.timedelta(days=31)
+    note(
+        _line(
+            f"note: a new card, {folder / 'card.yaml'}, says licence {licence} and refresh due {due}: correct it there"
+        )
+    )
     return Card(name=folder.resolve().name, owner=owner, contact=contact, licence=licence, refresh_due=due)
 
 
@@ -309,7 +314,7 @@ def _card(folder: Path, owner: str | None, contact: str | None, licence: str) ->
 @click.option("--version", default="imported", show_default=True, help="Version to build.")
 @click.option("--owner", help="For a new card.")
 @click.option("--contact", help="For a new card.")
-@click.option("--licence", default="Apache-2.0", show_default=True, help="For a new card.")
+@click.option("--licence", default="LicenseRef-Proprietary", show_default=True, help="For a new card.")
 def import_(
     source: Path,
     kind: str | None,

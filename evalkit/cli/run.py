@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.common import case_options, emit, format_option, from_here, get_project, progress_listener, run_options
+from evalkit.cli.common import (
+    case_options,
+    emit,
+    format_option,
+    from_here,
+    get_project,
+    note,
+    progress_listener,
+    run_options,
+)
 
 if TYPE_CHECKING:
     from evalkit.gate import Verdict
@@ -22,7 +31,11 @@ __all__ = ["command"]
 @click.option(
     "--baseline", metavar="NAME", help="Baseline name or run id to compare with.  [default: from evalkit.yaml]"
 )
-@click.option("--set-baseline", metavar="NAME", help="Accept the run into this baseline unless a rule blocks.")
+@click.option(
+    "--set-baseline",
+    metavar="NAME",
+    help="Accept the run into this baseline: one of the whole set that passes, or has nothing to be compared with.",
+)
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Where the HTML report goes.")
 @click.option("--no-report", is_flag=True, help="Write no HTML report.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
@@ -85,6 +98,8 @@ def command(
         )
     finally:
         stop()
+    if set_baseline:
+        _tell_refused(outcomes, set_baseline)
     verdicts = [_with_baseline(outcome) for outcome in outcomes]
     written = "" if no_report else from_here(write_report(project, verdicts, report_path))
     if junit is not None:
@@ -100,12 +115,27 @@ def command(
     return _worst_code(codes)
 
 
+def _tell_refused(outcomes: list[Outcome], name: str) -> None:
+    """Say which runs did not become the baseline that was asked for, and what can be done about each."""
+    for outcome in outcomes:
+        run = outcome.run.run
+        if outcome.became_baseline:
+            continue
+        if run.selection != "all":
+            fix = "a baseline needs the whole golden set: run it without --cases and --sample"
+        elif run.errors:
+            fix = f"{run.errors} trials did not finish: run it again"
+        else:
+            fix = f'to accept it anyway: evalkit baseline set {name} {run.run_id} --reason "…"'
+        note(f"{run.workflow}: the run is not baseline `{name}`: it is {outcome.verdict.verdict}; {fix}")
+
+
 def _with_baseline(outcome: Outcome) -> Verdict:
     """The verdict, saying too that the run is the baseline now."""
     if not outcome.became_baseline:
         return outcome.verdict
     sentence = f"{outcome.verdict.sentence} The run is baseline `{outcome.became_baseline}` now."
-    return replace(outcome.verdict, sentence=sentence)
+    return replace(outcome.verdict, sentence=sentence, became_baseline=outcome.became_baseline)
 
 
 def _worst_code(codes: list[int]) -> int:

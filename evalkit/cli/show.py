@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,7 @@ from evalkit.cli.common import format_option, get_project, table
 
 if TYPE_CHECKING:
     from evalkit.gate import Verdict
-    from evalkit.records import Case, Run, Score, Trace
+    from evalkit.records import Case, ExpectedCall, Run, Score, Trace
     from evalkit.store import RunFolder
     from evalkit.workflow import Project
 
@@ -24,20 +25,36 @@ __all__ = ["command"]
 @click.option("--all", "everything", is_flag=True, help="List the other cases too.")
 @format_option("text", "json")
 def command(run_id: str, case_id: str | None, everything: bool, output: str) -> None:
-    """Show run RUN (default the latest): its cases that changed or fail, or one CASE with its trace."""
-    from evalkit.store import Runs
-
+    """Show RUN (an id, or a baseline name; default the latest): cases that changed or fail, or one CASE's trace."""
     project = get_project()
-    folder = Runs(project.store).get(run_id)
+    folder = _find(project, run_id)
     if case_id is None:
         _show_run(project, folder, everything=everything, output=output)
     else:
         _show_case(project, folder, case_id, output)
 
 
+def _find(project: Project, name: str) -> RunFolder:
+    from evalkit.errors import UsageError
+    from evalkit.gate.compare import cases_of, find_run
+    from evalkit.store import Runs
+
+    try:
+        return find_run(project, name)
+    except UsageError:
+        if Runs(project.store).all() and any(
+            case.id == name for case in cases_of(project, find_run(project, "latest"))
+        ):
+            raise UsageError(
+                f"`{name}` is a case and not a run", fix=shlex.join(["evalkit", "show", "latest", name])
+            ) from None
+        raise
+
+
 def _show_run(project: Project, folder: RunFolder, *, everything: bool, output: str) -> None:
     from evalkit import codec
     from evalkit.gate.compare import cases_of, load_verdict
+    from evalkit.gate.words import count_of
 
     run = folder.run
     verdict = load_verdict(project, run.run_id)
@@ -47,7 +64,8 @@ def _show_run(project: Project, folder: RunFolder, *, everything: bool, output: 
         return
     golden = run.golden_set
     simulated = " · simulated models" if run.simulated else ""
-    click.echo(f"run {run.run_id} · {run.workflow} · {golden.name}@{golden.version} · {run.trials:,} trials{simulated}")
+    trials = count_of(run.trials, "trial")
+    click.echo(f"run {run.run_id} · {run.workflow} · {golden.name}@{golden.version} · {trials}{simulated}")
     scores = folder.scores()
     click.echo(_grader_table(run, scores))
     critical = {case.id for case in cases_of(project, folder) if case.critical}
@@ -138,7 +156,25 @@ def _describe_case(case: Case) -> str:
         lines.append("  must say: " + "; ".join(" | ".join(fact) for fact in case.expect.facts))
     if case.expect.forbidden:
         lines.append("  must not say: " + "; ".join(case.expect.forbidden))
+    if case.expect.citations:
+        lines.append("  must cite: " + "; ".join(case.expect.citations))
+    tools = case.expect.tools
+    if tools and tools.alternatives:
+        between = " then " if tools.order == "strict" else " and "
+        sequences = [between.join(map(_expected_call, calls)) or "none" for calls in tools.alternatives]
+        lines.append("  calls: " + " | ".join(sequences))
+    if tools and tools.forbidden:
+        lines.append("  must not call: " + "; ".join(tools.forbidden))
     return log_safe("\n".join(lines))
+
+
+def _expected_call(call: ExpectedCall) -> str:
+    """A call with the accepted values of each argument: ``refund(order="K-1", amount=10|10.0)``."""
+    arguments = []
+    for name, values in call.arguments.items():
+        accepted = "|".join(json.dumps(value, ensure_ascii=False) for value in values)
+        arguments.append(f"{name}{'?' if name in call.optional else ''}={accepted}")
+    return f"{call.name}({', '.join([*arguments, *(f'{name}=…' for name in call.free)])})"
 
 
 def _describe_trace(trace: Trace, scores: list[Score]) -> str:
@@ -162,7 +198,10 @@ def _describe_trace(trace: Trace, scores: list[Score]) -> str:
             + (f", waited {format_duration(call.waited_us)}" if call.waited_us > 1000 else "")
         )
     for event in trace.tool_events:
-        lines.append(f"  tool      {event.name} {json.dumps(event.arguments, ensure_ascii=False)} → {event.status}")
+        why = f": {excerpt(event.error, 160)}" if event.error else ""
+        lines.append(
+            f"  tool      {event.name} {json.dumps(event.arguments, ensure_ascii=False)} → {event.status}{why}"
+        )
         lines.append(f"            {excerpt(json.dumps(event.result, ensure_ascii=False), 160)}")
     for decision in trace.policy_decisions:
         if decision.verdict != "allow" or decision.rule not in ("default", ""):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -45,7 +46,8 @@ class Executor:
         journal: Where finished trials go at once.
         run_id: The run they belong to.
         concurrency: Trials at once.
-        budget_microusd: Stop before more than this is spent.
+        budget_microusd: Stop before more than this is spent; the first trial is made alone to learn what one costs.
+        spent_before: Micro-dollars of each trial that was made before the run was cut off.
         on_progress: Called after every trial.
     """
 
@@ -57,10 +59,12 @@ class Executor:
     run_id: str
     concurrency: int
     budget_microusd: int | None = None
+    spent_before: Sequence[int] = ()
     on_progress: Callable[[Progress], None] | None = None
     finished: list[StoredTrial] = field(default_factory=list)
     _fatal: TraceError | None = None
     _unreachable: int = 0
+    _spent: int = 0
     _dearest: int = 0
     _in_flight: int = 0
 
@@ -73,6 +77,9 @@ class Executor:
             StorageError: when the journal cannot be written.
         """
         queue = iter(trials)
+        self._spent, self._dearest = sum(self.spent_before), max(self.spent_before, default=0)
+        if self.budget_microusd is not None:
+            await self._worker(itertools.islice(queue, 1), progress)
         workers = [
             asyncio.create_task(self._worker(queue, progress)) for _ in range(min(self.concurrency, len(trials)))
         ]
@@ -83,17 +90,23 @@ class Executor:
                 worker.cancel()
         if self._fatal is not None:
             raise ProviderError(
-                self.redactor.text(self._fatal.message),
+                self._shown(self._fatal.message),
                 fix="what finished is kept: run again when the target answers",
             )
         if len(self.finished) < len(trials):
             raise BudgetError(
                 f"the budget of ${(self.budget_microusd or 0) / 1e6:.2f} is spent: "
-                f"{len(self.finished)} of {len(trials)} trials made for ${progress.cost_microusd / 1e6:.4f}",
+                f"{len(self.finished)} of {len(trials)} trials made for ${progress.cost_microusd / 1e6:.4f}"
+                + (f", ${self._spent / 1e6:.4f} before" if self._spent else ""),
                 key="budget.per_run",
                 fix="raise the budget and run again: what finished is kept and not paid twice",
             )
         return self.finished
+
+    def _shown(self, message: str) -> str:
+        """A fault of the target for whoever runs evalkit: the address that it begins with stays legible."""
+        address, colon, rest = message.partition(": ") if message.startswith("http") else ("", "", message)
+        return self.redactor.keys(address) + colon + self.redactor.text(rest)
 
     async def _worker(self, queue: Iterator[PlannedTrial], progress: Progress) -> None:
         while self._fatal is None and self._affordable(progress):
@@ -122,7 +135,7 @@ class Executor:
         if self.budget_microusd is None:
             return True
         reserved = (self._in_flight + 1) * self._dearest
-        return progress.cost_microusd + max(reserved, 1) <= self.budget_microusd
+        return self._spent + progress.cost_microusd + max(reserved, 1) <= self.budget_microusd
 
     def _watch(self, error: TraceError | None, answered: bool) -> None:
         if error is not None and error.kind == "fatal":

@@ -18,6 +18,8 @@ class GitState:
     commit: str = ""
     branch: str = ""
     dirty: bool = False
+    proposed: bool = False
+    """A pull request or merge queue entry: its branch is a name that somebody chose, whatever it reads."""
 
 
 def git_state(folder: Path) -> GitState:
@@ -38,5 +40,10 @@ def git_state(folder: Path) -> GitState:
     commit = ask("rev-parse", "HEAD")
     if commit is None:
         return GitState()
-    branch = os.environ.get("GITHUB_HEAD_REF") or os.environ.get("GITHUB_REF_NAME") or ask("branch", "--show-current")
-    return GitState(commit, branch or "", bool(ask("status", "--porcelain", "--untracked-files=no")))
+    proposed = os.environ.get("GITHUB_EVENT_NAME", "").startswith(("pull_request", "merge_group"))
+    head = os.environ.get("GITHUB_HEAD_REF")
+    branch = head or os.environ.get("GITHUB_REF_NAME") or ask("branch", "--show-current")
+    if os.environ.get("GITHUB_REF_TYPE") == "tag" and not head:
+        branch = ""
+    dirty = bool(ask("status", "--porcelain", "--untracked-files=no"))
+    return GitState(commit, branch or "", dirty, proposed or bool(head))

@@ -7,11 +7,12 @@ disk every 50 ms, so that they survive the machine.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,25 @@ from evalkit.errors import StorageError
 from evalkit.records import Trace
 from evalkit.store.schema import StoredTrial
 
-__all__ = ["Journal", "read_journal"]
+__all__ = ["Journal", "is_written", "read_journal"]
 
 _INTERVAL = 0.05
 
 
 class Journal:
-    """An append-only file of finished trials. Use as a context manager."""
+    """An append-only file of finished trials, locked while it is written. Use as a context manager.
+
+    Args:
+        path: The file; it is made where it is not there.
+
+    Raises:
+        StorageError: when it cannot be opened, or another process writes it.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StorageError.from_os_error(error, "open the journal") from error
         self._dirty = threading.Event()
@@ -94,14 +103,40 @@ class Journal:
             raise StorageError.from_os_error(self._failure, "write the journal")
 
 
-def read_journal(path: Path, redaction: str) -> Iterator[StoredTrial]:
-    """The trials of a journal that were masked with the given rules; damaged lines are passed over."""
-    with open(path, "rb") as handle:
+def is_written(path: Path) -> bool:
+    """Whether a process is writing the journal right now; one that is gone is not written."""
+    try:
+        with open(path, "rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
+
+
+def read_journal(path: Path, redaction: str, keys: Container[str] | None = None) -> Iterator[StoredTrial]:
+    """The trials of a journal that were masked with the given rules; damaged lines are passed over.
+
+    Args:
+        path: The journal; one that is gone holds nothing.
+        redaction: Fingerprint of the masking rules.
+        keys: Only trials with these keys; default all.
+    """
+    try:
+        handle = open(path, "rb")  # noqa: SIM115 - closed below
+    except FileNotFoundError:
+        return
+    with handle:
         for line in handle:
             entry = _parse(line)
-            if entry is not None and entry["redaction"] == redaction:
+            if entry is None or entry["redaction"] != redaction or (keys is not None and entry["key"] not in keys):
+                continue
+            try:
                 trace = codec.decode(Trace, entry["trace"])
-                yield StoredTrial(trace, entry["case_digest"], entry["key"], entry["source_run"])
+            except codec.ValidationError:
+                continue
+            yield StoredTrial(trace, entry["case_digest"], entry["key"], entry["source_run"])
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.engine.journal import read_journal
-from evalkit.errors import ConfigError, GoldenSetError
+from evalkit.errors import ConfigError, UsageError
 from evalkit.goldens import GoldenSet
 from evalkit.providers import PriceTable
 from evalkit.records import Case, Usage
@@ -15,7 +16,7 @@ from evalkit.store.runs import Runs
 from evalkit.store.schema import StoredTrial
 from evalkit.workflow import Workflow
 
-__all__ = ["Plan", "PlannedTrial", "make_plan", "select_cases"]
+__all__ = ["Plan", "PlannedTrial", "make_plan", "priced_models", "select_cases"]
 
 _OUTPUT_TOKENS = 150
 """Assumed for a call that was never made."""
@@ -44,6 +45,8 @@ class Plan:
     selection: str
     estimate_microusd: int
     """A rough estimate of what the trials to make will cost."""
+    resumed_microusd: tuple[int, ...]
+    """What each reused trial of runs that were cut off has cost: the budget of a run covers them."""
 
     @property
     def total(self) -> int:
@@ -60,14 +63,19 @@ def select_cases(golden: GoldenSet, ids: Sequence[str] = (), sample: int | None 
         sample: Run only so many, chosen by chance but always the same ones.
 
     Raises:
-        GoldenSetError: for an id that the set does not have.
+        UsageError: for an id that the set does not have.
     """
     cases = golden.cases
     if ids:
-        known = {case.id for case in cases}
-        for case_id in ids:
-            if case_id not in known:
-                raise GoldenSetError(f"no case `{case_id}` in {golden.name}@{golden.version}", file=golden.path)
+        known = [case.id for case in cases]
+        unknown = next((case_id for case_id in ids if case_id not in golden.digests), None)
+        if unknown is not None:
+            close = difflib.get_close_matches(unknown, known, cutoff=0.3) or known[:3]
+            raise UsageError(
+                f"no case `{unknown}` in {golden.name}@{golden.version}",
+                file=golden.path,
+                fix=f"nearest ids: {', '.join(close)}; `evalkit goldens export` lists all",
+            )
         return tuple(case for case in cases if case.id in set(ids)), f"cases {', '.join(ids)}"
     if sample is not None and sample < len(cases):
         chosen = set(random.Random(golden.digest).sample([case.id for case in cases], sample))
@@ -114,7 +122,7 @@ def make_plan(
         for case in chosen
         for trial in range(count)
     ]
-    known = {} if fresh else _known(wanted, runs, redaction)
+    known, resumed = ({}, ()) if fresh else _known(wanted, runs, redaction)
     to_make = tuple(planned for planned in wanted if planned.key not in known)
     return Plan(
         workflow=workflow,
@@ -125,6 +133,7 @@ def make_plan(
         reused=tuple(_repriced(known[planned.key], workflow, prices) for planned in wanted if planned.key in known),
         selection=selection,
         estimate_microusd=_estimate(workflow, to_make, prices),
+        resumed_microusd=resumed,
     )
 
 
@@ -148,14 +157,17 @@ def _check_prices(workflow: Workflow, prices: PriceTable) -> None:
             ) from None
 
 
-def _known(wanted: Sequence[PlannedTrial], runs: Runs, redaction: str) -> dict[str, StoredTrial]:
-    """Finished trials with the wanted keys: from journals that were left, and from finished runs."""
+def _known(
+    wanted: Sequence[PlannedTrial], runs: Runs, redaction: str
+) -> tuple[dict[str, StoredTrial], tuple[int, ...]]:
+    """Finished trials with the wanted keys from left journals and finished runs, and what those of journals cost."""
     keys = {planned.key: planned for planned in wanted}
     found: dict[str, StoredTrial] = {}
     for journal in runs.partial_journals():
-        for stored in read_journal(journal, redaction):
-            if stored.key in keys and stored.trace.status == "ok":
+        for stored in read_journal(journal, redaction, keys):
+            if stored.trace.status == "ok":
                 found[stored.key] = stored
+    resumed = tuple(stored.trace.cost_microusd for stored in found.values())
     missing = {key: planned for key, planned in keys.items() if key not in found}
     places = runs.find_trials(missing, redaction)
     by_run: dict[str, list[str]] = {}
@@ -167,7 +179,12 @@ def _known(wanted: Sequence[PlannedTrial], runs: Runs, redaction: str) -> dict[s
         for stored in folder.stored_trials():
             if stored.key in wanted_here:
                 found[stored.key] = stored
-    return found
+    return found, resumed
+
+
+def priced_models(workflow: Workflow) -> list[str]:
+    """Models that a price must be known for: a recording brings its costs along."""
+    return sorted({pin.name for pin in workflow.models.values() if not _is_recorded(workflow, pin.provider)})
 
 
 def _is_recorded(workflow: Workflow, provider: str) -> bool:

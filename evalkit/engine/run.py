@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from evalkit._version import __version__
 from evalkit.engine.execute import Executor, Progress
 from evalkit.engine.git import git_state
-from evalkit.engine.journal import Journal
-from evalkit.engine.plan import Plan, make_plan, select_cases
+from evalkit.engine.journal import Journal, is_written, read_journal
+from evalkit.engine.plan import Plan, make_plan, priced_models, select_cases
 from evalkit.engine.targets import Targets, price_table
 from evalkit.errors import EvalkitError
 from evalkit.goldens import GoldenSet, load
@@ -117,6 +117,7 @@ async def execute_plan(
                 run_id=run_id,
                 concurrency=wanted.concurrency or candidate.project.spec.concurrency,
                 budget_microusd=workflow.spec.budget.per_run,
+                spent_before=plan.resumed_microusd,
                 on_progress=on_progress,
             )
             made = await executor.run(plan.to_make, progress)
@@ -129,7 +130,7 @@ async def execute_plan(
     save_cases(runs.root, candidate.golden.ref, candidate.redactor.fingerprint, everything)
     run = _record(candidate, run_id, started, trials, progress)
     folder = runs.finish(run, trials, scores)
-    _drop_used_journals(runs, trials, run_id)
+    _drop_used_journals(runs, trials, run_id, candidate.redactor.fingerprint)
     return folder
 
 
@@ -146,6 +147,7 @@ def _record(candidate: Candidate, run_id: str, started: int, trials: Sequence[St
         graders=candidate.grading.refs,
         grading=candidate.grading.fingerprint,
         prices=candidate.prices.fingerprint,
+        model_prices=candidate.prices.fingerprints_of(priced_models(candidate.workflow)),
         evalkit=__version__,
         trials_per_case=candidate.plan.trials_per_case,
         trials=len(trials),
@@ -162,13 +164,16 @@ def _record(candidate: Candidate, run_id: str, started: int, trials: Sequence[St
     )
 
 
-def _drop_used_journals(runs: Runs, trials: Sequence[StoredTrial], run_id: str) -> None:
-    """A left journal goes when a finished run has taken over its trials."""
+def _drop_used_journals(runs: Runs, trials: Sequence[StoredTrial], run_id: str, redaction: str) -> None:
+    """A left journal goes when nobody writes it and all that it holds is in finished runs."""
     runs.drop_partial(run_id)
-    for source in {stored.source_run for stored in trials}:
-        if (runs.root / "runs" / source).is_dir():
+    sources = {stored.source_run for stored in trials}
+    for journal in runs.partial_journals():
+        if journal.parent.name not in sources or is_written(journal):
             continue
-        runs.drop_partial(source)
+        keys = {stored.key: None for stored in read_journal(journal, redaction) if stored.trace.status == "ok"}
+        if len(runs.find_trials(keys, redaction)) == len(keys):
+            runs.drop_partial(journal.parent.name)
 
 
 def regrade(folder: RunFolder, cases: Sequence[Case], grading: Grading) -> list[Score]:

@@ -18,7 +18,7 @@ from evalkit.store.cases import load_cases
 from evalkit.workflow import Project, Workflow, load_workflow
 from evalkit.workflow.gates import GateSpec
 
-__all__ = ["cases_of", "compare_stored_runs", "find_baseline", "judge_stored_run", "load_verdict"]
+__all__ = ["cases_of", "compare_stored_runs", "find_baseline", "find_run", "judge_stored_run", "load_verdict"]
 
 
 def find_baseline(project: Project, workflow: str, name: str, not_run: str = "") -> RunFolder | None:
@@ -110,8 +110,8 @@ def compare_stored_runs(project: Project, before: str, after: str) -> Verdict:
         UsageError: when a run is not found, or the runs are of different workflows.
         NotComparableError: when they were graded with different graders that are not there any more.
     """
-    candidate = _resolve(project, after, "")
-    baseline = _resolve(project, before, candidate.run.workflow)
+    candidate = find_run(project, after)
+    baseline = find_run(project, before, candidate.run.workflow)
     if baseline.run.workflow != candidate.run.workflow:
         raise UsageError(f"run {before} is of {baseline.run.workflow}, run {after} of {candidate.run.workflow}")
     if len(candidate.gradings()) > 1 or not baseline.scores_path(candidate.run.grading).exists():
@@ -156,7 +156,12 @@ def _difference(verdict: Verdict) -> str:
     )
 
 
-def _resolve(project: Project, name: str, workflow: str) -> RunFolder:
+def find_run(project: Project, name: str, workflow: str = "") -> RunFolder:
+    """The newest run of a baseline, of this workflow where one is named; else the run by its id, as `Runs.get` does.
+
+    Raises:
+        UsageError: when there is none, or more than one.
+    """
     for baseline in Baselines(project.store).all():
         if baseline.name == name and workflow in ("", baseline.workflow) and baseline.current is not None:
             return Runs(project.store).get(baseline.current.run_id)

@@ -25,7 +25,7 @@ class Evidence:
     cases: Mapping[str, Case]
     """The candidate's golden set."""
     touched: frozenset[str]
-    """Cases with something that differs in what they depend on, or that came out otherwise when they were run again."""
+    """Cases whose trials are not the very ones of the baseline."""
     graders: Sequence[GraderRef]
     candidate_run: str
     baseline_run: str
@@ -38,6 +38,7 @@ class Evidence:
     common: frozenset[str] | None = None
     """Cases that are equal in two different golden sets; None where the sets are the same."""
     same_prices: bool = True
+    """Whether each model that both configurations name has one price."""
 
     @property
     def quality(self) -> frozenset[str]:
@@ -57,8 +58,8 @@ class Evidence:
         return np.asarray([case_id in inside for case_id in case_ids], bool)
 
     def touched_mask(self, pairs: GraderPairs) -> Mask:
-        """Cases whose difference is no certain nought: a vendor can change under equal keys too."""
-        return np.asarray([case_id in self.touched for case_id in pairs.case_ids], bool) | pairs.differs
+        """Cases that could differ at all."""
+        return np.asarray([case_id in self.touched for case_id in pairs.case_ids], bool)
 
     def clusters(self, pairs: GraderPairs) -> NDArray[np.int64]:
         """A number for the cluster of each case."""
@@ -87,15 +88,10 @@ def load_evidence(
     same_set = run.golden_set.digest == base.golden_set.digest
     common = None if same_set else _common_cases(baseline, candidate)
     pairs = {name: _restrict(item, common) for name, item in load_pairs(baseline, candidate, run.grading).items()}
-    touched = touched_cases(baseline, candidate)
-    for ref in run.graders:
-        if ref.quality and ref.name in pairs:
-            item = pairs[ref.name]
-            touched |= set(np.asarray(item.case_ids, dtype=object)[_both(item) & item.differs].tolist())
     return Evidence(
         pairs=pairs,
         cases={case.id: case for case in cases},
-        touched=frozenset(touched),
+        touched=frozenset(touched_cases(baseline, candidate)),
         graders=run.graders,
         candidate_run=run.run_id,
         baseline_run=base.run_id,
@@ -104,13 +100,8 @@ def load_evidence(
         measurements=load_measurements(candidate, run.grading) if trial_by_trial else {},
         baseline_measurements=load_measurements(baseline, run.grading) if trial_by_trial else {},
         common=common,
-        same_prices=base.prices == run.prices,
+        same_prices=all(base.model_prices.get(model, price) == price for model, price in run.model_prices.items()),
     )
-
-
-def _both(pairs: GraderPairs) -> Mask:
-    """Cases that the grader judged in both runs."""
-    return np.asarray(~np.isnan(pairs.baseline_rate) & ~np.isnan(pairs.candidate_rate))
 
 
 def _common_cases(baseline: RunFolder, candidate: RunFolder) -> frozenset[str]:
@@ -132,4 +123,6 @@ def _restrict(pairs: GraderPairs, common: frozenset[str] | None) -> GraderPairs:
         pairs,
         baseline_rate=np.where(equal, pairs.baseline_rate, np.nan),
         baseline_value=np.where(equal, pairs.baseline_value, np.nan),
+        baseline_errors=np.where(equal, pairs.baseline_errors, 0),
+        baseline_failures=np.where(equal, pairs.baseline_failures, 0),
     )

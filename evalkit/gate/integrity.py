@@ -19,22 +19,31 @@ from evalkit.store.segments import query_segments
 __all__ = ["integrity_results"]
 
 
-def integrity_results(candidate: RunFolder, baseline: RunFolder | None, evidence: Evidence) -> list[RuleResult]:
+def integrity_results(
+    candidate: RunFolder, baseline: RunFolder | None, evidence: Evidence, margin: float
+) -> list[RuleResult]:
     """What is missing or failed, one result each; none where all is there.
 
     Args:
         candidate: The run to judge.
         baseline: The run that it is compared with; None where there is none.
         evidence: Both of them, read.
+        margin: Share of cases that may fail unseen before the verdict is open.
 
     Raises:
         StoreError: when a segment cannot be read.
     """
-    found = [*_trials(candidate, evidence), *_scores(candidate), *_errors(candidate, evidence), *_undecided(evidence)]
+    found = [
+        *_trials(candidate, evidence),
+        *_scores(candidate, candidate.run.grading, "run"),
+        *_errors(candidate, evidence),
+        *_undecided(evidence),
+    ]
     if candidate.run.trials == 0 or not evidence.pairs:
         found.append(_result("something to test", "error", "No case was run or graded: nothing was tested.", 0))
     if baseline is not None and baseline.run.run_id != candidate.run.run_id:
-        found += _baseline(candidate, baseline, evidence)
+        found += _scores(baseline, candidate.run.grading, "baseline")
+        found += _baseline(candidate, baseline, evidence, margin)
     return found
 
 
@@ -62,18 +71,20 @@ def _trials_by_case(folder: RunFolder) -> Counter[str]:
     return Counter(dict(zip(rows["case_id"].tolist(), rows["trials"].tolist(), strict=True)))
 
 
-def _scores(candidate: RunFolder) -> Iterable[RuleResult]:
+def _scores(folder: RunFolder, grading: str, which: str) -> Iterable[RuleResult]:
     """Each grader has one row for each trial, if only to say that it does not apply."""
-    run = candidate.run
+    run = folder.run
     rows = query_segments(
-        "SELECT grader, count(*) AS scores FROM read_parquet(?) GROUP BY grader", [candidate.scores_path(run.grading)]
+        "SELECT grader, count(*) AS scores FROM read_parquet(?) GROUP BY grader", [folder.scores_path(grading)]
     )
     counts = dict(zip(rows["grader"].tolist(), rows["scores"].tolist(), strict=True))
-    wrong = {ref.name: counts.get(ref.name, 0) for ref in run.graders if counts.get(ref.name, 0) != run.trials}
+    wrong = {
+        ref.name: counts.get(ref.name, 0) for ref in folder.graders(grading) if counts.get(ref.name, 0) != run.trials
+    }
     if wrong:
         named = ", ".join(f"{name} has {number:,}" for name, number in sorted(wrong.items()))
-        text = f"There is not one score for each of {count_of(run.trials, 'trial')}: {named}."
-        yield _result("scores", "error", text, len(wrong))
+        text = f"There is not one score for each of {count_of(run.trials, 'trial')} of the {which}: {named}."
+        yield _result("scores" if which == "run" else f"scores of the {which}", "error", text, len(wrong))
 
 
 def _errors(candidate: RunFolder, evidence: Evidence) -> Iterable[RuleResult]:
@@ -95,9 +106,11 @@ def _undecided(evidence: Evidence) -> Iterable[RuleResult]:
     if cases:
         text = f"A quality grader did not say whether the answer is good, on {count_of(len(cases), 'case')}."
         yield _result("graders decide", "inconclusive", text, len(cases), cases)
+    if evidence.quality and not _cases(evidence, lambda item: ~np.isnan(item.candidate_rate)):
+        yield _result("graders apply", "inconclusive", "No quality grader says anything about any case.", 0)
 
 
-def _baseline(candidate: RunFolder, baseline: RunFolder, evidence: Evidence) -> Iterable[RuleResult]:
+def _baseline(candidate: RunFolder, baseline: RunFolder, evidence: Evidence, margin: float) -> Iterable[RuleResult]:
     base = baseline.run
     made = _trials_by_case(candidate).keys()
     if evidence.common is None:
@@ -106,11 +119,19 @@ def _baseline(candidate: RunFolder, baseline: RunFolder, evidence: Evidence) -> 
             part = "" if base.selection == "all" else f", which covers only {base.selection},"
             text = f"The baseline{part} has no trial of {count_of(len(lacking), 'case')} of this run."
             yield _result("baseline covers the run", "inconclusive", text, len(lacking), lacking)
+    elif base.selection != "all":
+        text = f"The baseline covers only {base.selection} of another version of the golden set."
+        yield _result("baseline covers the run", "inconclusive", text, 0)
+    gone = sorted({ref.name for ref in base.graders if ref.quality} - {ref.name for ref in candidate.run.graders})
+    if gone:
+        text = f"The baseline was judged by {', '.join(gone)} too, and nothing is known of that now."
+        yield _result("graders of the baseline", "inconclusive", text, len(gone))
     failed = _cases(evidence, lambda item: ~item.baseline_usable)
     if failed:
+        both = _cases(evidence, lambda item: item.errors > 0)
+        advice = "" if set(failed) <= set(both) else ": compare with a run that has no errors"
         text = (
-            f"In the baseline, trials or graders failed on {count_of(len(failed), 'case')}, which are left out: "
-            "compare with a run that has no errors."
+            f"In the baseline, trials or graders failed on {count_of(len(failed), 'case')}, which are left out{advice}."
         )
         result = _result("baseline without errors", "error", text, len(failed), failed)
         yield replace(result, baseline=result.candidate, candidate=None)
@@ -119,6 +140,13 @@ def _baseline(candidate: RunFolder, baseline: RunFolder, evidence: Evidence) -> 
     if stopped:
         text = f"A quality grader that judged {count_of(len(stopped), 'case')} before does not apply any more."
         yield _result("graders still apply", "note", text, len(stopped), stopped)
+    known = _trials_by_case(baseline).keys() if evidence.common is None else evidence.common
+    fresh = _cases(evidence, lambda item: np.isnan(item.baseline_rate) & (item.failures > 0))
+    fresh = sorted(set(fresh) & set(known) & made)
+    if fresh:
+        text = f"A quality grader that did not apply before now fails {count_of(len(fresh), 'case')}."
+        many = len(fresh) > margin * len(made)
+        yield _result("newly judged cases", "inconclusive" if many else "note", text, len(fresh), fresh)
 
 
 def _cases(evidence: Evidence, wanted: Callable[[GraderPairs], NDArray[np.bool_]]) -> list[str]:

@@ -14,9 +14,10 @@ from evalkit.gate.conclusion import name_verdict, sum_up
 from evalkit.gate.critical import critical_results
 from evalkit.gate.evidence import load_evidence
 from evalkit.gate.integrity import integrity_results
-from evalkit.gate.margins import slice_results
+from evalkit.gate.margins import slice_results, slices_note
 from evalkit.gate.rules import expand_rules, judge_rules
-from evalkit.gate.verdict import CaseChange, RuleResult, Verdict
+from evalkit.gate.verdict import CaseChange, CaseResult, RuleResult, Verdict
+from evalkit.gate.words import count_of
 from evalkit.records import Case, Run
 from evalkit.store.runs import RunFolder
 from evalkit.workflow.gates import GateSpec
@@ -66,10 +67,12 @@ def judge(
     if obstacles:
         rules = [_not_compared(rule, obstacles[0]) for rule in rules]
     found = case_results(candidate, against, evidence)
+    slices = [] if obstacles else slice_results(evidence, spec)
     rules = [
-        *integrity_results(candidate, None if obstacles else baseline, evidence),
+        *integrity_results(candidate, None if obstacles else baseline, evidence, spec.margin),
         *critical_results(run, evidence, spec, compared=not obstacles),
         *rules,
+        *slices_note(slices, rules, spec),
     ]
     name = name_verdict(rules, obstacles, notes, run)
     verdict = Verdict(
@@ -85,8 +88,8 @@ def judge(
         configuration=run.configuration,
         golden_set=run.golden_set,
         rules=tuple(rules),
-        slices=() if obstacles else tuple(slice_results(evidence, spec)),
-        cases=tuple(found.results) if not obstacles else tuple(c for c in found.results if c.status == "error"),
+        slices=tuple(slices),
+        cases=found.results if not obstacles else _of_candidate_alone(found.results),
         counts=found.counts if not obstacles else CaseChange(error=found.counts.error),
         changes=component_changes(base.configuration, run.configuration) if base else (),
         notes=(*obstacles, *notes),
@@ -103,7 +106,8 @@ def judge(
     )
     gate = [spec.model_dump(mode="json"), bounds.slo_p95_us, bounds.per_trial_microusd]
     identity = fingerprint("verdict", [run.run_id, verdict.baseline_run, run.grading, gate])
-    return replace(verdict, id=identity[:26], sentence=sum_up(verdict, len(evidence.cases), len(evidence.touched)))
+    cases_run = len(evidence.cases) if run.selection == "all" else run.trials // max(1, run.trials_per_case)
+    return replace(verdict, id=identity[:26], sentence=sum_up(verdict, cases_run, len(evidence.touched)))
 
 
 def _comparable(run: Run, base: Run | None, spec: GateSpec) -> tuple[list[str], list[str]]:
@@ -114,19 +118,41 @@ def _comparable(run: Run, base: Run | None, spec: GateSpec) -> tuple[list[str], 
     elif base.workflow != run.workflow:
         obstacles.append(f"The baseline is of another workflow, {base.workflow}.")
     elif base.golden_set.digest != run.golden_set.digest:
-        text = (
-            f"The golden set differs: {base.golden_set.name}@{base.golden_set.version} before, "
-            f"{run.golden_set.name}@{run.golden_set.version} now"
-        )
+        text = f"The golden set differs: {_golden(base, run)} before, {_golden(run, base)} now"
         if spec.on_golden_change == "common_cases":
             notes.append(f"{text}; only the cases that are equal in both are compared.")
         else:
-            obstacles.append(f"{text}.")
+            obstacles.append(
+                f"{text}. With `gate.on_golden_change: common_cases` the cases that are equal are compared."
+            )
     if run.selection != "all":
         notes.append(f"Only a part of the golden set was run: {run.selection}.")
+    if base is not None and base.grading != run.grading:
+        notes.append("The graders have changed since the baseline was made; both runs are judged by those of now.")
     if base is not None and base.evalkit != run.evalkit:
         notes.append(f"The baseline was made with evalkit {base.evalkit}, this run with {run.evalkit}.")
     return obstacles, notes
+
+
+def _golden(run: Run, other: Run) -> str:
+    """Name and version of a golden set; its digest too where the version is no help."""
+    ref = run.golden_set
+    name = f"{ref.name}@{ref.version}"
+    same = (ref.name, ref.version) == (other.golden_set.name, other.golden_set.version)
+    return f"{name} ({count_of(ref.cases, 'case')}, {ref.digest[:8]})" if same else name
+
+
+def _of_candidate_alone(results: Sequence[CaseResult]) -> tuple[CaseResult, ...]:
+    """Cases worth showing where nothing is compared: those with errors, and critical ones that fail."""
+    shown = []
+    for result in results:
+        failing = result.critical and any((item.candidate or 0) < 1 for item in result.graders)
+        if result.status != "error" and not failing:
+            continue
+        graders = tuple(replace(item, baseline=None) for item in result.graders)
+        alone = replace(result, graders=graders, baseline_answer="", baseline_calls=(), baseline_route="")
+        shown.append(alone if result.status == "error" else replace(alone, status="new"))
+    return tuple(shown)
 
 
 def _not_compared(rule: RuleResult, why: str) -> RuleResult:

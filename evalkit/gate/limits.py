@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evalkit.gate.evidence import Evidence
 from evalkit.gate.sql import limit_sql, ratio_sql
 from evalkit.gate.verdict import RuleResult, RuleStatus
-from evalkit.gate.words import UNITS, amount, change, grader_in_slice
+from evalkit.gate.words import UNITS, amount, change, count_of, grader_in_slice
 from evalkit.stats import percentile, percentile_interval, ratio_of_means
 from evalkit.workflow.gates import GateRule, GateSpec
 
@@ -46,7 +46,7 @@ def judge_increase(rule: GateRule, evidence: Evidence, spec: GateSpec) -> RuleRe
         return replace(
             result,
             status="not_comparable",
-            sentence="The price table differs from the baseline's: costs cannot be compared.",
+            sentence="A model has another price than in the baseline: costs cannot be compared.",
         )
     if bool((before != now).any()):
         clusters = evidence.clusters(pairs)[keep]
@@ -54,6 +54,11 @@ def judge_increase(rule: GateRule, evidence: Evidence, spec: GateSpec) -> RuleRe
     else:
         ratio = low = high = 1.0
     status, sentence = _increase_status(rule, 1 + allowed, (ratio, low, high), spec)
+    lost = int(
+        (evidence.mask(pairs, rule.slice) & ~np.isnan(pairs.baseline_value) & np.isnan(pairs.candidate_value)).sum()
+    )
+    if lost and status == "pass":
+        status, sentence = "inconclusive", f"{count_of(lost, 'case')} had a {rule.grader} before and has none now."
     return replace(
         result,
         status=status,

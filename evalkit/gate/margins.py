@@ -18,7 +18,7 @@ from evalkit.gate.words import count_of, grader_in_slice, points
 from evalkit.stats import Paired, holm, paired_difference
 from evalkit.workflow.gates import GateRule, GateSpec
 
-__all__ = ["judge_margins", "slice_results"]
+__all__ = ["judge_margins", "slice_results", "slices_note"]
 
 Floats = NDArray[np.float64]
 
@@ -89,8 +89,8 @@ def _numbers(rule: GateRule, found: Paired, pairs: GraderPairs, mask: Mask, evid
         baseline=found.baseline if found.n else None,
         candidate=found.candidate if found.n else None,
         delta=found.delta if found.n else None,
-        low=found.low if found.n else None,
-        high=found.high if found.n else None,
+        low=found.low if found.n and math.isfinite(found.low) else None,
+        high=found.high if found.n and math.isfinite(found.high) else None,
         p=found.p_worse if found.n else None,
         limit=-(rule.max_drop or 0.0),
         broke=found.broke,
@@ -140,7 +140,7 @@ def _status(result: RuleResult, found: Paired, margin: float, p: float, spec: Ga
         return "pass", f"{ruled_out}: {what} {change_text}."
     return "inconclusive", (
         f"Not enough evidence: {what} could be anything from {points(found.low)} to {points(found.high)} points; "
-        f"about {count_of(_more_cases(found, margin), 'more touched case')} or trials would settle it."
+        f"about {count_of(_more_cases(found, margin), 'more case')} (or trials, where answers vary) would settle it."
     )
 
 
@@ -187,6 +187,32 @@ def slice_results(evidence: Evidence, spec: GateSpec) -> list[SliceResult]:
                     )
                 )
     return sorted(found, key=lambda item: (item.small, item.delta, item.grader, item.key, item.value))
+
+
+def slices_note(slices: Sequence[SliceResult], rules: Sequence[RuleResult], spec: GateSpec) -> list[RuleResult]:
+    """A note where slices are lower than chance explains, all of them looked at together (Holm); else nothing.
+
+    Slices that hold every case, and graders that block as a whole, say nothing new.
+    """
+    whole = {rule.grader: rule.n for rule in rules if rule.kind == "drop" and not rule.slice}
+    blocked = {rule.grader for rule in rules if rule.kind == "drop" and rule.status == "block"}
+    judged = [
+        item
+        for item in slices
+        if not item.small and item.grader not in blocked and item.n < whole.get(item.grader, math.inf)
+    ]
+    adjusted = holm([item.p for item in judged])
+    worse = [item for item, p in zip(judged, adjusted, strict=True) if p <= spec.alpha and item.delta < 0]
+    if not worse:
+        return []
+    named = ", ".join(
+        f"{grader_in_slice(item.grader, f'{item.key}={item.value}')} {points(item.delta)}" for item in worse[:3]
+    )
+    more = f" and {len(worse) - 3} more" if len(worse) > 3 else ""
+    sentence = f"Lower in parts of the golden set than chance explains: {named}{more}."
+    return [
+        RuleResult(id="slices", status="note", sentence=sentence, unit="count", candidate=float(len(worse)), limit=0.0)
+    ]
 
 
 def _slice_names(pairs: GraderPairs, evidence: Evidence) -> list[tuple[str, str]]:

@@ -39,7 +39,11 @@ _PAIRS = f"""
     ORDER BY 1, 2
 """  # noqa: S608 - the text is a constant of this module
 _TOUCHED = """
-    SELECT DISTINCT case_id FROM read_parquet(?) WHERE trial_key NOT IN (SELECT trial_key FROM read_parquet(?))
+    SELECT DISTINCT coalesce(b.case_id, c.case_id) AS case_id
+    FROM read_parquet(?) AS b FULL JOIN read_parquet(?) AS c
+      ON b.case_id = c.case_id AND b.trial_key = c.trial_key AND b.source_run = c.source_run
+    WHERE (b.case_id IS NULL OR c.case_id IS NULL)
+      AND coalesce(b.case_id, c.case_id) IN (SELECT case_id FROM read_parquet(?))
 """
 
 
@@ -67,19 +71,9 @@ class GraderPairs:
     """Trials of the candidate that were measured but neither passed nor failed, by case."""
 
     @property
-    def differs(self) -> NDArray[np.bool_]:
-        """Cases that came out otherwise."""
-        rates = _differ(self.baseline_rate, self.candidate_rate)
-        return np.asarray(rates | _differ(self.baseline_value, self.candidate_value))
-
-    @property
     def baseline_usable(self) -> NDArray[np.bool_]:
         """Cases that the baseline knows something about: a failed grader there must not excuse a failure here."""
         return np.asarray(self.baseline_errors == 0)
-
-
-def _differ(before: Floats, now: Floats) -> NDArray[np.bool_]:
-    return np.asarray((before != now) & ~(np.isnan(before) & np.isnan(now)))
 
 
 def load_pairs(baseline: RunFolder, candidate: RunFolder, grading: str) -> dict[str, GraderPairs]:
@@ -146,12 +140,15 @@ def load_measurements(run: RunFolder, grading: str) -> dict[str, Measurements]:
 
 
 def touched_cases(baseline: RunFolder, candidate: RunFolder) -> set[str]:
-    """Cases of the candidate with a trial whose key the baseline does not have: something it depends on differs.
+    """Cases of the candidate whose trials are not the same ones in both runs.
+
+    A trial is the same where its key is equal, so that nothing it depends on differs, and it was executed
+    once for both. Trials made again under an equal key are new evidence: a vendor may have changed.
 
     Raises:
         StoreError: when a segment cannot be read.
     """
-    rows = query_segments(_TOUCHED, [candidate.trials_path, baseline.trials_path])
+    rows = query_segments(_TOUCHED, [baseline.trials_path, candidate.trials_path, candidate.trials_path])
     return {str(case_id) for case_id in rows["case_id"].tolist()}
 
 

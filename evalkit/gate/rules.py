@@ -28,13 +28,12 @@ def expand_rules(
         for ref in graders
         if ref.quality
     ]
-    names = {ref.name for ref in graders}
     ceilings = [limit for limit in (spec.p95, slo_p95_us) if limit is not None]
-    if ceilings and "latency" in names:
+    if ceilings:
         rules.append(GateRule(id="p95 latency", grader="latency", metric="p95", max=min(ceilings) / 1e6))
-    if spec.cost is not None and "cost" in names:
+    if spec.cost is not None:
         rules.append(GateRule(id="cost", grader="cost", metric="mean", max_increase=spec.cost))
-    if per_trial_microusd is not None and "cost" in names:
+    if per_trial_microusd is not None:
         rules.append(GateRule(id="cost of a trial", grader="cost", metric="max", max=per_trial_microusd / 1e6))
     return [*rules, *spec.rules]
 
@@ -46,7 +45,7 @@ def judge_rules(rules: Sequence[GateRule], evidence: Evidence, spec: GateSpec) -
     results = []
     for rule in rules:
         if rule.grader not in evidence.pairs:
-            results.append(_unscored(rule, asked_for=rule in spec.rules, evidence=evidence))
+            results.append(_unscored(rule, asked_for=rule in spec.rules or rule.max_drop is None, evidence=evidence))
         elif rule.max_drop is not None:
             results.append(next(margins))
         elif rule.max_increase is not None:
@@ -63,7 +62,7 @@ def _unscored(rule: GateRule, *, asked_for: bool, evidence: Evidence) -> RuleRes
     sentence = (
         f"Grader `{rule.grader}` applies to no case, before or now."
         if ran
-        else f"Grader `{rule.grader}` is not among the graders of the run: the rule cannot be judged."
+        else f"Grader `{rule.grader}` is not among the graders of the run: add it to `graders:` or drop the rule."
     )
     return RuleResult(
         id=rule.name,

@@ -81,7 +81,7 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class SliceResult:
-    """A grader's result on one slice. Small slices are shown and not judged."""
+    """A grader's result on one slice. Small slices are shown only."""
 
     key: str
     value: str
@@ -188,6 +188,8 @@ class Verdict:
     commit: str = ""
     branch: str = ""
     baseline_commit: str = ""
+    became_baseline: str = ""
+    """Name of the baseline that the candidate was accepted into when it was judged, if any."""
 
     @property
     def exit_code(self) -> ExitCode:

@@ -89,6 +89,14 @@ def from_cases(name: str, version: str, cases: Iterable[Case], *, path: Path | N
     return GoldenSet(name, version, cases_to_table(members, path), path=path)
 
 
+def _where_instead(location: Path) -> str:
+    """What to do about a set that is not there: the path may be misspelt, or the set not built yet."""
+    beside = [path.name for path in location.parent.glob("*")]
+    close = difflib.get_close_matches(location.name, beside, n=1, cutoff=0.8)
+    build = "build one: evalkit goldens build CASES.jsonl --to FOLDER --version VERSION"
+    return f"did you mean `{close[0]}`? if not, {build}" if close else build
+
+
 def load(location: Path, version: str | None = None) -> GoldenSet:
     """Read a golden set: a folder with a card, a single ``.parquet`` file, or a ``.jsonl`` file.
 
@@ -101,11 +109,7 @@ def load(location: Path, version: str | None = None) -> GoldenSet:
     if location.is_dir():
         return _load_folder(location, version)
     if not location.exists():
-        raise GoldenSetError(
-            "no golden set here",
-            file=location,
-            fix="build one: evalkit goldens build CASES.jsonl --to FOLDER --version VERSION",
-        )
+        raise GoldenSetError("no golden set here", file=location, fix=_where_instead(location))
     if location.suffix == ".jsonl":
         return from_cases(location.stem, version or "working", load_jsonl(location), path=location)
     return _from_table(location.stem, version or location.stem, read_table(location), location, None)

@@ -196,6 +196,11 @@ def _tool_expectation(case: Case, tools: Mapping[str, ToolSpec], broken: Abstrac
             yield Finding("error", "contradiction", message, case.id, "expect.tools")
     if not known:
         return
+    recorded = {tool.name for tool in case.recorded_tools}
+    if expected.alternatives and not any(all(c.name in recorded for c in path) for path in expected.alternatives):
+        lacking = next(call.name for call in calls if call.name not in recorded)
+        message = f"`{lacking}` is expected but answers `not found`: add what it answers"
+        yield Finding("warning", "unrecorded-tool", message, case.id, "recorded_tools")
     for name in sorted({call.name for call in calls} | {tool.name for tool in case.recorded_tools}):
         if name not in known:
             yield Finding("error", "unknown-tool", f"no tool `{name}`", case.id, "expect.tools")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import inspect
 import os
@@ -182,7 +183,9 @@ def make_graders(
     made: dict[str, Grader] = {}
     for name, parameters in wanted:
         if name not in known:
-            raise GraderError(f"no grader `{name}`", key="graders", fix=f"graders here: {', '.join(known)}")
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+            meant = f"did you mean `{close[0]}`? " if close else ""
+            raise GraderError(f"no grader `{name}`", key="graders", fix=f"{meant}graders here: {', '.join(known)}")
         if name in made:
             raise GraderError("the grader is named twice", key="graders", value=name)
         made[name] = _make(known[name], parameters)

@@ -78,6 +78,18 @@ class PriceTable:
         ]
         return fingerprint("prices", rows)
 
+    def fingerprints_of(self, models: Iterable[str]) -> dict[str, str]:
+        """Hash of the price of each model on the day: costs can be compared where those of a model are equal.
+
+        Raises:
+            ConfigError: when one has no price.
+        """
+        found = {model: self.find(model) for model in models}
+        return {
+            model: fingerprint("price", [*map(_plain, (p.input, p.output, p.cached_input))])
+            for model, p in found.items()
+        }
+
     def with_prices(self, prices: Iterable[Price]) -> PriceTable:
         """A table with more prices in front."""
         return PriceTable((*prices, *self.prices), self.day)

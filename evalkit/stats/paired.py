@@ -60,7 +60,7 @@ def paired_difference(
     tail_high: float = 0.05,
     seed: int = 0,
 ) -> Paired:
-    """Compare paired scores in [0, 1], one value a case (the mean of its trials).
+    """Compare paired scores, one value a case (the mean of its trials).
 
     Untouched cases, where nothing that the trial depends on differs, count with a difference
     of exactly zero: they dilute the estimate and carry no uncertainty.
@@ -89,7 +89,11 @@ def paired_difference(
     summed = _Clusters(differences, sums, np.bincount(index).astype(np.float64))
     p_worse, p_better, test = sign_flip_test(sums, seed=seed)
     binary = bool(np.all(np.isin(before[mask], (0.0, 1.0))) and np.all(np.isin(now[mask], (0.0, 1.0))))
-    low, high = (_binary_interval if binary else _mean_interval)(summed, tail_low, tail_high)
+    if binary:
+        low, high = _binary_interval(summed, tail_low, tail_high)
+    else:
+        shares = bool(min(before.min(), now.min()) >= 0 and max(before.max(), now.max()) <= 1)
+        low, high = _mean_interval(summed, tail_low, tail_high, shares=shares)
     interval = "Tango score interval" if binary else "cluster t interval"
     share = size / n
     return Paired(
@@ -201,18 +205,24 @@ def _binary_interval(clusters: _Clusters, tail_low: float, tail_high: float) -> 
     return paired_share_difference(broke / design, fixed / design, effective, tail_low, tail_high)
 
 
-def _mean_interval(clusters: _Clusters, tail_low: float, tail_high: float) -> tuple[float, float]:
-    """Student's interval on cluster sums; where nothing varies, the bound that no change in so many clusters gives."""
+def _mean_interval(clusters: _Clusters, tail_low: float, tail_high: float, *, shares: bool) -> tuple[float, float]:
+    """Student's interval on cluster sums; where nothing varies, the bound that no change in so many clusters gives.
+
+    On a scale that is not that of shares nothing is known of what was not seen: then the interval is open.
+    """
     n, count = len(clusters.differences), len(clusters.sums)
     mean = float(clusters.differences.mean())
+    end = 1.0 if shares else math.inf
     if count < 2:
-        return -1.0, 1.0
+        return -end, end
     error = math.sqrt(clusters.square) / n
+    if error < 1e-12 and not shares:
+        return -end, end
     if error < 1e-12:
         return mean - zero_failures_bound(count, tail_low), mean + zero_failures_bound(count, tail_high)
     low = mean - _student(tail_low, count - 1) * error
     high = mean + _student(tail_high, count - 1) * error
-    return max(-1.0, low), min(1.0, high)
+    return max(-end, low), min(end, high)
 
 
 def _student(tail: float, freedom: int) -> float:

@@ -7,7 +7,9 @@ process in at a time; what cannot be entered now is entered by the next command.
 
 from __future__ import annotations
 
+import logging
 import random
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,18 +20,21 @@ import duckdb
 import pyarrow as pa
 
 from evalkit import codec
-from evalkit.errors import StorageError, StoreBusyError, StoreVersionError
+from evalkit.errors import StorageError, StoreBusyError, StoreError, StoreVersionError
 from evalkit.records import Run
 from evalkit.store.baselines import Baselines
 from evalkit.store.cases import load_cases
 from evalkit.store.migrations import LATEST, MIGRATIONS
 from evalkit.store.runs import RunFolder, Runs
+from evalkit.store.segments import read_segment_schema
 from evalkit.store.verdicts import Verdicts
 
 __all__ = ["CATALOGUE", "Catalogue"]
 
 CATALOGUE = "evalkit.duckdb"
 _PATIENCE = 20.0
+_LOCKED = re.compile(r"could not set lock|conflicting lock|being used by another process", re.IGNORECASE)
+_log = logging.getLogger(__name__)
 
 
 class Catalogue:
@@ -70,15 +75,23 @@ class Catalogue:
             try:
                 return duckdb.connect(str(self.path), read_only=read_only)
             except duckdb.Error as error:
-                text = str(error)
-                if "lock" in text.lower() and time.monotonic() < deadline:
+                text = str(error).replace(str(self.path), self.path.name)
+                if (_LOCKED.search(text) or self._in_the_making(text)) and time.monotonic() < deadline:
                     time.sleep(random.uniform(0.02, 0.2))
                     continue
                 raise self._explain(error, text) from None
 
+    def _in_the_making(self, text: str) -> bool:
+        """Whether another process has just made the file and not yet written its first block."""
+        try:
+            age = time.time() - self.path.stat().st_mtime
+        except OSError:
+            return False
+        return "not a valid DuckDB database" in text and age < _PATIENCE / 4
+
     def _explain(self, error: Exception, text: str) -> StoreBusyError | StoreVersionError | StorageError:
         first = text.splitlines()[0]
-        if "lock" in text.lower():
+        if _LOCKED.search(text):
             return StoreBusyError(
                 "another process holds the catalogue", file=self.path, value=first,
                 fix="wait for it to finish; the results are safe, the next command enters them",
@@ -93,7 +106,10 @@ class Catalogue:
                 file=self.path, value=first,
                 fix="upgrade duckdb, or remove the file and rebuild it from the runs: evalkit doctor --rebuild",
             )  # fmt: skip
-        return StorageError(f"cannot open the catalogue: {first}", file=self.path, fix="is the folder writable?")
+        return StorageError(
+            f"cannot open the catalogue: {first}", file=self.path,
+            fix="make the folder writable; where the file is damaged: evalkit doctor --rebuild",
+        )  # fmt: skip
 
     def _is_current(self) -> bool:
         """Whether a reader needs no migration; a newer catalogue is refused elsewhere."""
@@ -147,13 +163,27 @@ class Catalogue:
         with self.connect() as connection, _transaction(connection):
             known = {row[0] for row in connection.execute("SELECT run_id FROM runs").fetchall()}
             folders = Runs(self._root).all()
-            new = [folder for folder in folders if folder.path.name not in known]
+            new = [folder for folder in folders if folder.path.name not in known and self._is_whole(folder)]
             for folder in new:
                 self._enter_run(connection, folder)
-            self._enter_gradings(connection, folders)
+            known |= {folder.path.name for folder in new}
+            self._enter_gradings(connection, [folder for folder in folders if folder.path.name in known])
             self._enter_verdicts(connection)
             self._enter_baselines(connection)
         return len(new)
+
+    def _is_whole(self, folder: RunFolder) -> bool:
+        """Whether everything of a run can be read; one that lacks a part is left out, and no reason to lose another."""
+        try:
+            load_cases(self._root, folder.run.golden_set, folder.run.redaction)
+            for name in ("trials", "traces"):
+                read_segment_schema(folder.path / f"{name}.parquet")
+            for grading in folder.gradings():
+                folder.graders(grading)
+        except StoreError as error:
+            _log.warning("run %s is left out of the catalogue: %s", folder.path.name, error)
+            return False
+        return True
 
     def rebuild(self) -> int:
         """Make the catalogue anew from the files; returns the number of runs."""
@@ -308,7 +338,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[s
 def _run_row(run: Run) -> dict[str, Any]:
     plain = codec.plain(run)
     golden = plain.pop("golden_set")
-    for key in ("configuration", "graders", "commit"):
+    for key in ("configuration", "graders", "commit", "model_prices"):
         plain.pop(key)
     return {
         **plain,

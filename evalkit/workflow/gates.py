@@ -70,7 +70,11 @@ class GateSpec(FileModel):
     )
     p95: Duration | None = Field(default=None, ge=0, description="Ceiling for the 95th percentile of latency (`8s`).")
     min_cases: int = Field(default=20, ge=1, description="Fewer paired cases than this are never a PASS.")
-    min_slice: int = Field(default=10, ge=1, description="Smaller slices are shown, not judged.")
+    min_slice: int = Field(
+        default=10,
+        ge=1,
+        description="Smaller slices are shown only; a larger one that is lower than chance explains is a note.",
+    )
     on_golden_change: Literal["not_comparable", "common_cases"] = Field(
         default="not_comparable",
         description="When the golden set differs from the baseline's: refuse, or compare the cases that are equal.",

@@ -1,22 +1,27 @@
-"""What all renderers share: symbols, rows of the gate table, and which cases to show."""
+"""What all renderers share: symbols, rows of the gate table, which cases to show, and what to do next."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from evalkit.fingerprint import short
 from evalkit.gate import CaseResult, RuleResult, Verdict
-from evalkit.gate.words import amount, change, interval, points
+from evalkit.gate.words import amount, change, count_of, interval, points
 from evalkit.text import excerpt
 
 __all__ = [
+    "NOTHING_JUDGED",
     "STATUS_WORDS",
     "SYMBOLS",
     "Row",
+    "Step",
     "commit_of",
     "headline",
     "is_quiet",
     "leading_cases",
+    "made",
+    "next_steps",
     "open_notes",
     "reason",
     "row",
@@ -53,6 +58,10 @@ STATUS_WORDS = {
 }
 
 
+NOTHING_JUDGED = "·"
+"""Symbol of a rule that says neither good nor bad."""
+
+
 @dataclass(frozen=True)
 class Row:
     """A rule as a line of a table."""
@@ -66,17 +75,27 @@ class Row:
     status: str
 
 
-def row(rule: RuleResult) -> Row:
-    """The cells of a rule."""
+@dataclass(frozen=True)
+class Step:
+    """Something to do next: what for, and the command line, empty where no command does it."""
+
+    what: str
+    command: str = ""
+
+
+def row(rule: RuleResult, *, judged: bool = True) -> Row:
+    """The cells of a rule; without a judgement, or with nothing to judge, there is no pass to show."""
+    empty = rule.n == 0 and rule.baseline is None and rule.candidate is None
+    unknown = rule.status == "pass" and (empty or not judged)
     rose = rule.status == "note" and rule.kind == "drop" and rule.delta is not None and rule.delta > 0
     return Row(
-        symbol="▴" if rose else SYMBOLS[rule.status],
+        symbol="▴" if rose else NOTHING_JUDGED if unknown else SYMBOLS[rule.status],
         name=rule.id if not rule.slice or rule.slice in rule.id else f"{rule.id} · {rule.slice}",
         baseline=amount(rule.baseline, rule.unit),
         candidate=amount(rule.candidate, rule.unit),
         change=_change(rule),
         limit=_limit(rule),
-        status=STATUS_WORDS[rule.status],
+        status="nothing to judge" if unknown else STATUS_WORDS[rule.status],
     )
 
 
@@ -141,7 +160,8 @@ def reason(case: CaseResult) -> str:
     parts = []
     for item in case.graders:
         if case.status == "error" and "error" in item.evidence:
-            faults.setdefault(str(item.evidence["error"]), []).append(item.grader)
+            where = f" ({item.evidence['where']})" if item.evidence.get("where") else ""
+            faults.setdefault(f"{item.evidence['error']}{where}", []).append(item.grader)
         elif item.candidate is not None and item.candidate < 1:
             label = (item.label or "failed").replace("_", " ")
             rate = "" if item.candidate == 0 else f" ({item.candidate:.0%} of trials pass)"
@@ -155,10 +175,62 @@ def commit_of(commit: str) -> str:
     return short(commit, 7) if commit else "working copy"
 
 
+def made(verdict: Verdict) -> str:
+    """How many trials stand behind the verdict, and how many of them are of an earlier run."""
+    return f"{count_of(verdict.trials, 'trial')} ({verdict.reused:,} reused)"
+
+
 def headline(verdict: Verdict) -> str:
     """What was compared with what."""
     golden = verdict.golden_set
-    size = f"{golden.name}@{golden.version} · {golden.cases:,} cases" if golden else ""
+    size = f"{golden.name}@{golden.version} · {count_of(golden.cases, 'case')}" if golden else ""
     if not verdict.baseline_run:
         return f"{size} · {commit_of(verdict.commit)}, no baseline `{verdict.baseline_name}`"
     return f"{size} · {commit_of(verdict.commit)} vs {verdict.baseline_name}@{commit_of(verdict.baseline_commit)}"
+
+
+def next_steps(verdict: Verdict) -> list[Step]:
+    """What to do about a verdict that is no pass, the first thing first; nothing where there is nothing to do."""
+    if verdict.verdict in ("PASS", "PASS with notes") or verdict.became_baseline:
+        return []
+    whose = f" of commit {commit_of(verdict.commit)}" if verdict.commit else ""
+    look = Step(f"look at the cases{whose}", _command("show", verdict.candidate_run))
+    if verdict.verdict == "NOT COMPARABLE":
+        new = "make a new baseline" if verdict.baseline_run else "make a baseline"
+        first = Step(new, _command("run", verdict.workflow, "--set-baseline", verdict.baseline_name))
+        return [first, look] if verdict.cases else [first]
+    if verdict.verdict == "ERROR":
+        again = "then run again: what finished is kept and not paid twice"
+        return [look, Step(again, _command("run", verdict.workflow))]
+    steps = [look] if verdict.verdict == "BLOCKED" else [*_more_evidence(verdict), look]
+    ids = ",".join(case.case_id for case in leading_cases(verdict)[1][:3])
+    if ids:
+        trials = str(max(5, _trials_per_case(verdict) + 2))
+        steps.append(Step("run them again", _command("run", verdict.workflow, "--cases", ids, "--trials", trials)))
+    return steps
+
+
+def _more_evidence(verdict: Verdict) -> list[Step]:
+    """Ways out of INCONCLUSIVE. More trials say more only where trials of a case can differ."""
+    if any(note.startswith("Only a part of the golden set") for note in verdict.notes):
+        return [Step("run the whole golden set", _command("run", verdict.workflow))]
+    trials = _trials_per_case(verdict)
+    differ = any(item.candidate not in (None, 0, 1) for case in verdict.cases for item in case.graders)
+    if trials == 1 or differ:
+        more = _command("run", verdict.workflow, "--trials", str(max(3, trials + 2)))
+        evidence = Step("get more evidence: more trials, or more cases in the golden set", more)
+    else:
+        evidence = Step("get more evidence: more cases in the golden set")
+    accept = _command("baseline", "set", verdict.baseline_name, verdict.candidate_run)
+    return [evidence, Step("or set a wider margin, or accept it", f'{accept} --reason "…"')]
+
+
+def _trials_per_case(verdict: Verdict) -> int:
+    """Trials made of each case of a whole golden set, rounded up."""
+    cases = verdict.golden_set.cases if verdict.golden_set else 0
+    return max(1, -(-verdict.trials // max(1, cases)))
+
+
+def _command(*words: str) -> str:
+    """A command line to copy: an id with blanks or signs of the shell in it stays one word."""
+    return shlex.join(["evalkit", *words])

@@ -32,6 +32,8 @@ from evalkit_reports.common import (
     headline,
     is_quiet,
     leading_cases,
+    made,
+    next_steps,
     open_notes,
     reason,
     row,
@@ -109,7 +111,9 @@ def _section(verdict: Verdict) -> dict[str, Any]:
         "headline": headline(verdict),
         "commit": commit_of(verdict.commit),
         "baseline_commit": commit_of(verdict.baseline_commit),
+        "made": made(verdict),
         "notes": open_notes(verdict),
+        "steps": next_steps(verdict),
         "rules": [(rule, row(rule)) for rule in rules],
         "plot": Markup(forest_plot(rules)),  # noqa: S704 - built and escaped in charts.py
         "slices": [_slice(item) for item in _interesting(verdict.slices)],

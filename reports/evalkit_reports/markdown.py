@@ -6,21 +6,20 @@ Model text stands only in fenced blocks whose fence is longer than any run of ba
 from __future__ import annotations
 
 import re
-import shlex
 from html import escape
 
 from evalkit._version import __version__
 from evalkit.gate import CaseResult, Verdict
 from evalkit.gate.report import Report
-from evalkit.gate.words import count_of
 from evalkit.quantities import format_money
 from evalkit.text import excerpt, log_safe
 from evalkit_reports.common import (
     SYMBOLS,
-    commit_of,
     headline,
     is_quiet,
     leading_cases,
+    made,
+    next_steps,
     open_notes,
     reason,
     row,
@@ -69,20 +68,27 @@ def _workflow(verdict: Verdict, listed: int, inline: int, *, diffs: bool, judged
     lines.append(_line(verdict.sentence))
     if judged and is_quiet(verdict):
         return [*lines, ""]
-    trials = f"{count_of(verdict.trials, 'trial')} ({verdict.reused:,} reused) · {format_money(verdict.cost_microusd)}"
-    lines += ["", f"{_line(headline(verdict))} · {trials}", ""]
+    cost = format_money(verdict.cost_microusd)
+    lines += ["", f"{_line(headline(verdict))} · {made(verdict)} · {cost}", ""]
     lines += [f"> {_line(note)}" for note in open_notes(verdict)]
-    lines += ["", "| | gate | baseline | now | change | rule |", "|---|---|--:|--:|---|---|"]
-    for rule in rule_order(verdict.rules):
-        cells = row(rule)
-        name = _cell(excerpt(cells.name, 120))
-        name = f"**{name}**" if rule.status == "block" else name
-        values = [cells.symbol, name, cells.baseline, cells.candidate, cells.change, cells.limit]
-        lines.append("| " + " | ".join([values[0], values[1], *(_cell(value) for value in values[2:])]) + " |")
+    lines += _gate(verdict, judged=judged)
     lines += _changes(verdict, diffs)
     lines += _cases(verdict, listed, inline)
-    lines += _next_step(verdict)
+    if judged:
+        lines += _next_steps(verdict)
     return [*lines, ""]
+
+
+def _gate(verdict: Verdict, *, judged: bool) -> list[str]:
+    head, line = ("| rule |", "---|") if judged else ("|", "")
+    lines = ["", f"| | gate | baseline | now | change {head}", f"|---|---|--:|--:|---|{line}"]
+    for rule in rule_order(verdict.rules):
+        cells = row(rule, judged=judged)
+        name = _cell(excerpt(cells.name, 120))
+        name = f"**{name}**" if rule.status == "block" else name
+        values = [cells.baseline, cells.candidate, cells.change, *([cells.limit] if judged else [])]
+        lines.append("| " + " | ".join([cells.symbol, name, *(_cell(value) for value in values)]) + " |")
+    return lines
 
 
 def _changes(verdict: Verdict, diffs: bool) -> list[str]:
@@ -129,28 +135,10 @@ def _case(case: CaseResult, *, opened: bool) -> list[str]:
     return [f"<details{' open' if opened else ''}><summary>{title}</summary>", "", *_fence(body, "diff"), "</details>"]
 
 
-def _next_step(verdict: Verdict) -> list[str]:
-    if verdict.verdict in ("PASS", "PASS with notes"):
-        return []
-    ids = ",".join(case.case_id for case in leading_cases(verdict)[1][:3])
-    lines = ["", "**What to do**"]
-    if verdict.verdict == "NOT COMPARABLE":
-        baseline = _command("run", verdict.workflow, "--set-baseline", verdict.baseline_name)
-        lines.append(f"- make a baseline: {baseline}")
-    elif verdict.verdict == "ERROR":
-        lines.append("- see the errors, then run again: what finished is kept and not paid twice")
-    elif verdict.verdict == "INCONCLUSIVE":
-        lines.append(f"- get more evidence: {_command('run', verdict.workflow, '--trials', '3')}")
-    if ids:
-        lines.append(f"- run the cases again: {_command('run', verdict.workflow, '--cases', ids, '--trials', '5')}")
-    if verdict.candidate_run:
-        lines.append(f"- look at them: {_command('show', verdict.candidate_run)} (commit {commit_of(verdict.commit)})")
-    return lines
-
-
-def _command(*words: str) -> str:
-    """A command line to copy: an id with blanks or signs of the shell in it stays one word."""
-    return f"`{_code(shlex.join(['evalkit', *words]))}`"
+def _next_steps(verdict: Verdict) -> list[str]:
+    steps = next_steps(verdict)
+    lines = [f"- {step.what}: `{_code(step.command)}`" if step.command else f"- {step.what}" for step in steps]
+    return ["", "**What to do**", *lines] if lines else []
 
 
 def _fence(text: str, language: str) -> list[str]:

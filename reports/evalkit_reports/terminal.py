@@ -10,12 +10,25 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit._version import __version__
-from evalkit.gate import CaseResult, Verdict
+from evalkit.gate import CaseResult, RuleResult, Verdict
 from evalkit.gate.report import Report
 from evalkit.gate.words import count_of
 from evalkit.quantities import format_money
 from evalkit.text import excerpt, log_safe
-from evalkit_reports.common import SYMBOLS, headline, is_quiet, leading_cases, open_notes, reason, row, rule_order
+from evalkit_reports.common import (
+    NOTHING_JUDGED,
+    SYMBOLS,
+    Row,
+    headline,
+    is_quiet,
+    leading_cases,
+    made,
+    next_steps,
+    open_notes,
+    reason,
+    row,
+    rule_order,
+)
 
 __all__ = ["render"]
 
@@ -52,9 +65,9 @@ def render(report: Report) -> str:
     )
     simulated = " · simulated models" if report.simulated else ""
     console.print(_text(f"evalkit {__version__}{simulated}", "dim"))
-    quiet = [verdict for verdict in report.ordered if is_quiet(verdict)]
-    for verdict in (verdict for verdict in report.ordered if not is_quiet(verdict)):
-        _workflow(console, verdict)
+    quiet = [verdict for verdict in report.ordered if report.judged and is_quiet(verdict)]
+    for verdict in (verdict for verdict in report.ordered if verdict not in quiet):
+        _workflow(console, verdict, judged=report.judged)
     if quiet:
         console.print("")
     for verdict in quiet:
@@ -63,6 +76,8 @@ def render(report: Report) -> str:
     if report.report_path:
         console.print("")
         console.print(_text(f"report  {report.report_path}", "dim"))
+    if report.judged:
+        _next(console, report)
     console.print("")
     _last_line(console, report)
     return "".join(f"{line.rstrip(' ')}\n" for line in buffer.getvalue().splitlines())
@@ -73,37 +88,51 @@ def _text(text: str, style: str = "") -> Text:
     return Text(log_safe(" ".join(text.split("\n"))), style=style)
 
 
-def _workflow(console: Console, verdict: Verdict) -> None:
+def _next(console: Console, report: Report) -> None:
+    """What to do about one workflow, or the first thing to do about each."""
+    found = [steps for steps in map(next_steps, report.ordered) if steps]
+    chosen = found[0][:2] if len(found) == 1 else [steps[0] for steps in found]
+    if chosen and not report.report_path:
+        console.print("")
+    for step in chosen:
+        told = _text(f"  ({step.what})" if step.command else "", "dim")
+        console.print(Text.assemble(_text(f"next    {step.command or step.what}"), told))
+
+
+def _workflow(console: Console, verdict: Verdict, *, judged: bool) -> None:
     console.print("")
     console.print(Text.assemble(_text(verdict.workflow, "bold"), _text(f"  {headline(verdict)}", "dim")))
     if verdict.baseline_run:
         changed = ", ".join(f"{change.kind} {change.name}" for change in verdict.changes) or "nothing"
         console.print(_text(f"  changed  {changed}"))
-    trials = f"{count_of(verdict.trials, 'trial')}, {verdict.reused:,} reused"
     calls = f"{count_of(verdict.model_calls, 'model call')}, {format_money(verdict.cost_microusd)}"
-    console.print(_text(f"  made     {trials}, {calls}"))
+    console.print(_text(f"  made     {made(verdict)}, {calls}"))
     console.print("")
-    _gate(console, verdict)
+    _gate(console, verdict, judged=judged)
     for note in open_notes(verdict):
         console.print(_text(f"  note: {note}", "yellow"))
     _cases(console, verdict)
 
 
-def _gate(console: Console, verdict: Verdict) -> None:
+def _gate(console: Console, verdict: Verdict, *, judged: bool) -> None:
     """The rules as a table, without the limits where it would not fit, and as a list where that does not either."""
     unbounded = console.options.update(width=10_000)
-    for limits in (True, False):
-        table = _gate_table(verdict, limits=limits)
+    for limits in (True, False) if judged else (False,):
+        table = _gate_table(verdict, limits=limits, judged=judged)
         if Measurement.get(console, unbounded, table).maximum <= console.width:
             console.print(table)
             return
     for rule in rule_order(verdict.rules):
-        cells = row(rule)
-        console.print(_text(f"  {cells.symbol} {cells.name}", _STYLES[rule.status]))
+        cells = row(rule, judged=judged)
+        console.print(_text(f"  {cells.symbol} {cells.name}", _style(rule, cells)))
         console.print(_text(f"      {cells.baseline} → {cells.candidate}  {cells.change}".rstrip()))
 
 
-def _gate_table(verdict: Verdict, *, limits: bool) -> Table:
+def _style(rule: RuleResult, cells: Row) -> str:
+    return "dim" if cells.symbol == NOTHING_JUDGED else _STYLES[rule.status]
+
+
+def _gate_table(verdict: Verdict, *, limits: bool, judged: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", collapse_padding=True)
     table.add_column("  gate", no_wrap=True)
     for name in ("baseline", "candidate"):
@@ -111,8 +140,8 @@ def _gate_table(verdict: Verdict, *, limits: bool) -> Table:
     for name in ("change", "rule") if limits else ("change",):
         table.add_column(name, no_wrap=True)
     for rule in rule_order(verdict.rules):
-        cells = row(rule)
-        first = Text.assemble(_text(f"  {cells.symbol} ", _STYLES[rule.status]), _text(cells.name))
+        cells = row(rule, judged=judged)
+        first = Text.assemble(_text(f"  {cells.symbol} ", _style(rule, cells)), _text(cells.name))
         values = [cells.baseline, cells.candidate, cells.change, *([cells.limit] if limits else [])]
         table.add_row(first, *(_text(value) for value in values))
     return table

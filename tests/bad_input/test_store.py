@@ -23,7 +23,7 @@ def test_a_catalogue_of_a_newer_evalkit_is_refused_and_can_be_rebuilt(project: P
     refused(project.run("run"), ExitCode.STORE_VERSION, "schema 99", "upgrade evalkit", "doctor --rebuild")
     assert project.run("doctor").code == ExitCode.STORE_VERSION
     rebuilt = project.run("doctor", "--rebuild")
-    assert (rebuilt.code, "rebuilt: 1 runs" in rebuilt.out) == (ExitCode.PASS, True)
+    assert (rebuilt.code, "rebuilt: 1 run" in rebuilt.out) == (ExitCode.PASS, True)
     assert project.run("run").code == ExitCode.PASS
 
 
@@ -68,6 +68,7 @@ def test_two_runs_at_once_neither_corrupt_nor_lose_anything(project: ProjectFold
 
 
 def test_a_catalogue_that_somebody_holds_does_not_stop_a_run(project: ProjectFolder) -> None:
+    project.configure_workflow(gate={"margin": "25pt"})
     project.run("run", "--set-baseline", "main")
     program = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen(

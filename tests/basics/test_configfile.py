@@ -246,7 +246,7 @@ def test_an_unknown_key_inside_a_list_or_a_named_entry_gets_the_same_help(
 
 def test_an_unknown_key_is_reported_before_what_it_makes_missing(tmp_path: Path) -> None:
     error = refused(tmp_path, "nmae: a")
-    assert error.message == "unknown key `nmae` (and 1 more)"
+    assert error.message == "unknown key `nmae`", "what is missing is the key that is meant: no second problem"
     assert error.fix == "did you mean `name`?"
 
 
@@ -296,6 +296,18 @@ def test_a_wrong_value_of_a_union_is_named_with_keys_of_the_file_only(tmp_path: 
 def test_a_key_that_is_no_text_is_named_with_its_line_and_the_fix(tmp_path: Path, content: str, key: str) -> None:
     error = refused(tmp_path, content)
     assert (error.message, error.key, error.line, error.fix) == ("the key is not text", key, 2, f'write "{key}":')
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name: a\neither: {run: x, sise: 1}", "unknown key `sise`"),
+        ("name: a\neither: {run: x, sise: 1}\nsteps: y", "unknown key `sise` (and 1 more)"),
+        ("nmae: a\nsteps: y", "unknown key `nmae` (and 1 more)"),
+    ],
+)
+def test_what_the_other_kinds_of_a_union_say_is_no_further_problem(tmp_path: Path, content: str, message: str) -> None:
+    assert refused(tmp_path, content).message == message
 
 
 def test_the_number_of_further_problems_is_told(tmp_path: Path) -> None:

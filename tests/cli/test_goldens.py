@@ -44,11 +44,14 @@ def built(project: ProjectFolder) -> ProjectFolder:
 def test_build_writes_a_version_and_a_card_and_says_what_it_built(project: ProjectFolder) -> None:
     done = build(project, "1", *NEW_CARD, "--note", "first version")
     golden = load(project.path / "sets/shop")
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0
+    assert done.err.startswith(
+        "note: a new card, sets/shop/card.yaml, says licence LicenseRef-Proprietary and refresh due 2"
+    )
     assert done.out == f"shop@1: 24 cases, content {golden.digest}\n"
     card = yaml.safe_load((project.path / "sets/shop/card.yaml").read_text(encoding="utf-8"))
     assert (card["name"], card["owner"], card["contact"]) == ("shop", "shop team", "shop@example.com")
-    assert (card["licence"], card["changelog"][0]["note"]) == ("Apache-2.0", "first version")
+    assert (card["licence"], card["changelog"][0]["note"]) == ("LicenseRef-Proprietary", "first version")
 
 
 def test_a_second_version_needs_no_owner_and_keeps_the_first(built: ProjectFolder) -> None:
@@ -217,7 +220,7 @@ def test_show_tells_what_a_set_holds(built: ProjectFolder) -> None:
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[0] == f"shop@1 · 24 cases · content {golden.digest}"
-    assert lines[1].startswith("owner shop team <shop@example.com> · Apache-2.0 · refresh due ")
+    assert lines[1].startswith("owner shop team <shop@example.com> · LicenseRef-Proprietary · refresh due ")
     assert lines[2].endswith(": first version")
     assert lines[3] == "critical 4 · with tool calls 0 · with documents 24 · conversations 0"
     assert "expected  answer 20, refuse 4" in lines

@@ -47,6 +47,26 @@ def test_the_project_runs_at_once_and_an_unchanged_rerun_passes(laid_down: Proje
     assert (again.code, again.out.startswith("support: PASS")) == (0, True)
 
 
+def test_a_harmless_edit_passes_and_a_removed_rule_is_blocked(laid_down: ProjectFolder) -> None:
+    laid_down.run("run", "--set-baseline", "main", "--quiet")
+    laid_down.edit("prompts/support.md", "You write in", "You are polite. You write in")
+    harmless = laid_down.run("run", "--quiet")
+    assert (harmless.code, harmless.out.startswith("support: PASS: 24 of 24 cases touched.")) == (0, True), harmless.out
+    laid_down.edit(
+        "prompts/support.md",
+        "- disclose the address or orders of another customer, a neighbour or another person.\n",
+        "",
+    )
+    assert laid_down.run("run", "--quiet").code == 1
+
+
+def test_reports_are_kept_out_of_git_in_a_folder_of_their_own(laid_down: ProjectFolder) -> None:
+    laid_down.run("run", "--quiet", "--report", "elsewhere/report.html")
+    assert not (laid_down.path / "elsewhere/.gitignore").exists()
+    laid_down.run("run", "--quiet")
+    assert (laid_down.path / "reports/out/.gitignore").read_text(encoding="utf-8") == "*\n"
+
+
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_a_file_that_is_there_is_not_overwritten_unless_forced(tmp_path: Path, name: str) -> None:
     folder = ProjectFolder(tmp_path)

@@ -80,7 +80,7 @@ class TestPlan:
         assert (sample["cases"], sample["trials"]) == (5, 5)
         (named,) = json.loads(project.run("plan", "--cases", "answer-000, answer-001", "--format", "json").out)
         assert named["cases"] == 2
-        assert project.run("plan", "--cases", "nothing").code == ExitCode.GOLDEN_SET
+        assert project.run("plan", "--cases", "nothing").code == ExitCode.USAGE
 
     def test_several_workflows_are_summed(self, project: ProjectFolder) -> None:
         workflow = {"golden_set": "cases.jsonl", "prompt": "prompt.md", "model": "simulator:sim-small-1"}
@@ -117,6 +117,11 @@ class TestDiff:
             assert one["id"] == other["id"]
             if one["kind"] == "drop":
                 assert one["delta"] == pytest.approx(-other["delta"])
+
+    def test_nothing_passes_where_nothing_is_judged(self, judged: Judged) -> None:
+        out = judged.folder.run("diff", "main", "latest").out
+        assert "✔" not in out
+        assert "· " in out
 
     def test_a_run_does_not_differ_from_itself(self, judged: Judged) -> None:
         done = judged.folder.run("diff", "latest", "latest")
@@ -204,6 +209,25 @@ class TestShow:
         done = judged.folder.run("show", "latest", "address-006")
         assert done.code == ExitCode.USAGE
         assert f"evalkit show {judged.broken['candidate_run']} --all" in done.err
+
+    def test_a_baseline_name_is_its_newest_run_and_a_case_id_is_told_apart(self, judged: Judged) -> None:
+        assert judged.folder.run("show", "main").out.startswith(f"run {judged.baseline['candidate_run']} ")
+        assert "trial 0: ok" in judged.folder.run("show", "main", "address-005").out
+        done = judged.folder.run("show", "address-005")
+        assert done.code == ExitCode.USAGE
+        assert "evalkit show latest address-005" in done.err
+
+    def test_a_case_shows_the_documents_and_calls_that_are_right(self, project: ProjectFolder) -> None:
+        call = {"name": "find", "arguments": {"order": ["K-1", "k-1"], "deep": [True]}, "optional": ["deep"]}
+        other = {"name": "tell", "free": ["note"]}
+        expected = {"alternatives": [[call, other], []], "order": "strict", "forbidden": ["refund"]}
+        case = {"id": "tools", "input": "Where is K-1?", "expect": {"citations": ["doc-1"], "tools": expected}}
+        project.cases([*sample_cases(6), case])
+        project.run("run", "--no-report")
+        shown = project.run("show", "latest", "tools").out.splitlines()
+        assert "  must cite: doc-1" in shown
+        assert '  calls: find(deep?=true, order="K-1"|"k-1") then tell(note=…) | none' in shown
+        assert "  must not call: refund" in shown
 
 
 class TestRuns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from xml.etree import ElementTree as ET
 
@@ -84,7 +85,24 @@ def test_a_part_of_the_set_is_never_a_pass_and_never_a_baseline(project: Project
     done = project.run("run", "--cases", "answer-000,answer-001", "--set-baseline", "other")
     assert done.code == 5
     assert "Only a part of the golden set was run" in done.out
+    assert "the run is not baseline `other`: it is INCONCLUSIVE; a baseline needs the whole golden set" in done.err
     assert "other" not in project.run("baseline", "list").out
+
+
+def test_a_run_that_does_not_become_the_baseline_says_how_to_accept_it(project: ProjectFolder) -> None:
+    project.run("run", "--set-baseline", "main")
+    project.edit("prompt.md", REFUSAL_RULE, "")
+    done = project.run("run", "--set-baseline", "main", "--quiet")
+    assert done.code == 1
+    found = re.fullmatch(
+        r"shop: the run is not baseline `main`: it is BLOCKED; to accept it anyway: "
+        r'evalkit (baseline set main \w+ --reason) "…"\n',
+        done.err,
+    )
+    assert found, done.err
+    assert project.run(*found.group(1).split(), "wanted").code == 0
+    listed = json.loads(project.run("baseline", "list", "--format", "json").out)
+    assert [entry["reason"] for entry in listed[0]["history"]] == ["", "wanted"]
 
 
 def test_reports_and_junit_are_written_where_asked(project: ProjectFolder) -> None:
@@ -132,7 +150,9 @@ def test_github_format_writes_the_summary_and_annotations(project: ProjectFolder
     [
         (("run", "nothing"), 2, "no workflow `nothing`"),
         (("rum",), 2, "Did you mean `run`?"),
-        (("run", "--cases", "absent"), 11, "no case `absent`"),
+        (("run", "--cases", "absent"), 2, "no case `absent`"),
+        (("run", "--cases", "adress-005"), 2, "nearest ids: address-005"),
+        (("run", "shop", "--canary", "--envelopes", ".", "--format", "md"), 2, "--canary writes --format text or json"),
         (("show", "01ZZ"), 2, "no run"),
         (("run", "--follow"), 2, "--canary"),
     ],

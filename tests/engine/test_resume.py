@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.engine.journal import Journal, read_journal
+from evalkit.engine.journal import Journal, is_written, read_journal
 from evalkit.errors import ExitCode
 from evalkit.records import Trace
 from evalkit.store import Runs
@@ -102,7 +102,7 @@ def test_a_spent_budget_stops_and_the_next_run_goes_on(project: ProjectFolder) -
         assert "the budget of $10.00 is spent: 10 of 24 trials made for $10.0000" in done.err
         assert len(seen) == 10
         assert not Runs(project.path / ".evalkit").all()
-        project.configure_workflow(budget={"per_run": "$20"})
+        project.configure_workflow(budget={"per_run": "$24"})
         verdict = json.loads(project.run("run", "--format", "json").out)["workflows"][0]
     assert len(seen) == 24
     assert (verdict["reused"], verdict["model_calls"], verdict["cost_microusd"]) == (10, 14, 14_000_000)
@@ -152,3 +152,38 @@ def test_many_threads_of_one_process_write_whole_lines(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert sorted(trial.key for trial in read_journal(path, "r")) == sorted(f"key-{number}" for number in range(400))
+
+
+def test_a_run_of_one_case_does_not_throw_away_what_else_is_in_a_journal(project: ProjectFolder) -> None:
+    body = json.loads(chat_body("30 days, 50 euros"))
+    body["usage"] = {"prompt_tokens": 1_000_000, "completion_tokens": 0}
+    with serve(lambda _: Reply(json.dumps(body).encode())) as (address, seen):
+        slow_project(project, address, concurrency=1)
+        project.configure_workflow(budget={"per_run": "$10"})
+        assert project.run("run").code == ExitCode.BUDGET
+        made = [question(request) for request in seen]
+        project.configure_workflow(budget={})
+        first = next(trial.trace.case_id for trial in read_journal(*left_journal(project)))
+        project.run("run", "--cases", first)
+        assert len(seen) == len(made) == 10
+        project.run("run")
+    assert len(seen) == 24
+    assert not Runs(project.path / ".evalkit").partial_journals()
+
+
+def left_journal(project: ProjectFolder) -> tuple[Path, str]:
+    """The one journal that was left, and the masking of its trials."""
+    (journal,) = Runs(project.path / ".evalkit").partial_journals()
+    head = json.loads(journal.read_text(encoding="utf-8").splitlines()[0].partition(" ")[2])
+    return journal, head["redaction"]
+
+
+def test_a_journal_that_is_being_written_is_known_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.append(stored(1), "one")
+        assert is_written(path)
+    assert not is_written(path)
+    path.unlink()
+    assert not is_written(path)
+    assert list(read_journal(path, "one")) == []

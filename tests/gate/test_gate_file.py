@@ -149,10 +149,11 @@ def test_short_keys_are_written_out_before_the_further_rules() -> None:
     assert rules[-1] == spec.rules[0]
 
 
-def test_without_graders_that_measure_there_is_nothing_to_limit() -> None:
+def test_a_limit_without_its_grader_is_a_rule_that_cannot_be_judged() -> None:
     spec = GateSpec.model_validate({"cost": "10%", "p95": "8s"})
-    assert [rule.id for rule in expand_rules(spec, REFS[:1], slo_p95_us=1, per_trial_microusd=1)] == ["answer"]
-    assert expand_rules(spec, ()) == []
+    wanted = ["answer", "p95 latency", "cost", "cost of a trial"]
+    assert [rule.id for rule in expand_rules(spec, REFS[:1], slo_p95_us=1, per_trial_microusd=1)] == wanted
+    assert expand_rules(GateSpec(), ()) == []
 
 
 # ── the canary ──────────────────────────────────────────────────────────────────────────

@@ -90,3 +90,53 @@ def test_a_run_of_a_part_is_held_to_what_it_says_of_itself(world: World) -> None
 def test_a_run_compared_with_itself_is_not_said_to_lack_anything(world: World) -> None:
     run = world.run({"answer": passing(world.cases)})
     assert world.judge(run, run).verdict == "PASS"
+
+
+def test_scores_that_the_baseline_lacks_are_an_error_too(world: World) -> None:
+    baseline = world.run({"answer": passing(world.cases)}, lost=[("answer", "case-010")])
+    verdict = world.judge(world.run({"answer": passing(world.cases, "case-010")}, version="2"), baseline, margin="9pt")
+    assert verdict.verdict == "ERROR"
+    assert "of the baseline: answer has 59" in rule(verdict, "scores of the baseline").sentence
+
+
+@pytest.mark.parametrize(("failing", "status"), [(4, "note"), (20, "inconclusive")])
+def test_cases_that_are_judged_for_the_first_time_and_fail_are_not_passed_over(
+    world: World, failing: int, status: str
+) -> None:
+    ids = [case.id for case in world.cases[10 : 10 + failing]]
+    baseline = world.run({"answer": passing(world.cases) | {case_id: ["n/a"] for case_id in ids}})
+    candidate = world.run({"answer": passing(world.cases, *ids)}, version="2")
+    verdict = world.judge(candidate, baseline, margin="9pt")
+    found = rule(verdict, "newly judged cases")
+    assert (found.status, list(found.cases)) == (status, ids)
+    assert verdict.verdict != "PASS"
+
+
+def test_quality_graders_that_apply_to_no_case_leave_the_verdict_open(world: World) -> None:
+    run = world.run({"answer": {case.id: ["n/a"] for case in world.cases[3:]}, "cost": measured(world.cases, 0.01)})
+    assert world.judge(run, run, critical=None).verdict == "INCONCLUSIVE"
+
+
+def test_a_quality_grader_that_was_taken_away_leaves_the_verdict_open(world: World) -> None:
+    baseline = world.run({"answer": passing(world.cases), "refusal": passing(world.cases)})
+    candidate = world.run({"answer": passing(world.cases)}, version="2")
+    baseline.add_scores(candidate.run.grading, candidate.run.graders, candidate.scores())
+    verdict = world.judge(candidate, baseline, margin="9pt")
+    assert verdict.verdict == "INCONCLUSIVE"
+    assert "refusal" in rule(verdict, "graders of the baseline").sentence
+
+
+def test_a_part_of_an_older_golden_set_is_no_whole_baseline(world: World) -> None:
+    baseline = world.run({"answer": passing(world.cases[:40])}, selection="a sample of 40 of 60")
+    grown = make_cases(COUNT + 1, critical=lambda index: index < 3)
+    candidate = world.run({"answer": passing(grown)}, version="2", cases=grown)
+    verdict = world.judge(candidate, baseline, cases=grown, margin="9pt", on_golden_change="common_cases")
+    assert verdict.verdict == "INCONCLUSIVE"
+
+
+def test_errors_and_failures_of_cases_that_are_not_compared_do_not_count(world: World) -> None:
+    baseline = world.run({"answer": passing(world.cases) | {"case-059": ["error"]}})
+    kept = world.cases[:-1]
+    candidate = world.run({"answer": passing(kept)}, version="2", cases=kept)
+    verdict = world.judge(candidate, baseline, cases=kept, margin="9pt", on_golden_change="common_cases")
+    assert verdict.verdict == "PASS with notes"

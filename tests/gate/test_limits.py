@@ -112,10 +112,31 @@ def test_the_stricter_latency_limit_holds(
     assert world.judge(slow, fast, limits=limits, **spec).verdict == "BLOCKED"
 
 
-def test_limits_of_graders_that_the_workflow_has_not_are_no_rules(world: World) -> None:
+def test_a_limit_whose_grader_is_not_among_those_of_the_run_cannot_be_judged(world: World) -> None:
     run = world.run({"answer": passing(world.cases)})
     verdict = world.judge(run, run, p95="8s", cost="10%", limits=Limits(1_000_000, 100))
-    assert [found.id for found in verdict.rules] == ["answer"]
+    assert verdict.verdict == "ERROR"
+    assert [found.id for found in verdict.rules if found.status == "error"] == [
+        "p95 latency",
+        "cost",
+        "cost of a trial",
+    ]
+    assert "add it to `graders:`" in verdict.sentence
+
+
+def test_a_limit_that_is_measured_nowhere_leaves_the_verdict_open(world: World) -> None:
+    run = world.run({"answer": passing(world.cases), "latency": {case.id: ["n/a"] for case in world.cases}})
+    assert world.judge(run, run, p95="8s").verdict == "INCONCLUSIVE"
+
+
+def test_a_cost_that_got_lost_is_not_the_same_cost(world: World) -> None:
+    run = world.run({"answer": passing(world.cases), "cost": measured(world.cases, 0.01)})
+    now: dict[str, list[Outcome]] = {
+        case.id: [0.01] if index < 2 else ["n/a"] for index, case in enumerate(world.cases)
+    }
+    candidate = world.run({"answer": passing(world.cases), "cost": now}, version="2")
+    found = rule(world.judge(candidate, run, margin="9pt", cost="10%"), "cost")
+    assert (found.status, found.n) == ("inconclusive", 2)
 
 
 def test_a_single_trial_over_its_budget_blocks(world: World) -> None:

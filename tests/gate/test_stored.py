@@ -155,7 +155,8 @@ def test_a_changed_grader_grades_the_baseline_again_and_calls_no_model(
     project.edit("graders/short.py", "< 5000", "< 10")
     code, verdict = judged(project)
     assert len(seen) == 24
-    assert (code, verdict["verdict"], verdict["model_calls"]) == (0, "PASS", 0)
+    assert (code, verdict["verdict"], verdict["model_calls"]) == (0, "PASS with notes", 0)
+    assert "The graders have changed" in verdict["notes"][0]
     (short,) = [rule for rule in verdict["rules"] if rule["grader"] == "short"]
     assert (short["baseline"], short["candidate"]) == (0.0, 0.0)
     baseline, candidate = runs_of(project)

@@ -122,14 +122,17 @@ def test_not_comparable_with_a_run_of_another_workflow(world: World) -> None:
     assert "another workflow, billing" in verdict.sentence
 
 
-def test_not_comparable_costs_where_the_price_table_differs(world: World) -> None:
+def test_not_comparable_costs_where_a_model_has_another_price(world: World) -> None:
     outcomes = {"answer": passing(world.cases), "cost": measured(world.cases, 0.01)}
-    baseline = world.run(outcomes)
-    verdict = world.judge(world.run(outcomes, prices="q" * 64), baseline, cost="+10%")
+    baseline = world.run(outcomes, model_prices={"small": "one", "large": "one"})
+    dearer = world.run(outcomes, prices="q" * 64, model_prices={"small": "two"})
+    verdict = world.judge(dearer, baseline, cost="+10%")
     assert (verdict.verdict, verdict.exit_code) == ("NOT COMPARABLE", 4)
     assert (rule(verdict, "answer").status, rule(verdict, "cost").status) == ("pass", "not_comparable")
-    assert "price table differs" in verdict.sentence
-    assert world.judge(world.run(outcomes, prices="q" * 64), baseline).verdict == "PASS"
+    assert "another price" in verdict.sentence
+    assert world.judge(dearer, baseline).verdict == "PASS"
+    replaced = world.run(outcomes, prices="q" * 64, model_prices={"large": "one", "new": "three"})
+    assert rule(world.judge(replaced, baseline, cost="+10%"), "cost").status == "pass"
 
 
 def test_limits_of_the_candidate_alone_block_without_a_baseline(world: World) -> None:

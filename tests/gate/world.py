@@ -122,7 +122,7 @@ class World:
                 _trace(case_id, trial, version, (case_id, trial) in failed),
                 golden.digests.get(case_id, ""),
                 f"{version if case_id in concerned else 'any'}-{case_id}-{trial}",
-                run_id,
+                run_id if case_id in concerned else "an earlier run",
             )
             for case_id, trial in sorted(places)
         ]

@@ -161,6 +161,13 @@ def test_a_missing_set_is_named_with_the_way_to_build_one(tmp_path: Path, name: 
     assert caught.value.fix == "build one: evalkit goldens build CASES.jsonl --to FOLDER --version VERSION"
 
 
+def test_a_missing_set_is_looked_for_under_a_like_name(tmp_path: Path) -> None:
+    (tmp_path / "cases.jsonl").touch()
+    with pytest.raises(GoldenSetError) as caught:
+        load(tmp_path / "case.jsonl")
+    assert str(caught.value.fix).startswith("did you mean `cases.jsonl`?")
+
+
 def test_a_folder_without_card_is_refused(tmp_path: Path) -> None:
     write_parquet(from_cases("shop", "1", CASES).table, tmp_path / "1.parquet")
     with pytest.raises(GoldenSetError, match="cannot read the file: No such file") as caught:

@@ -160,6 +160,29 @@ def test_a_rule_that_is_kept_is_not_found(rule: str, member: Case) -> None:
     assert found(member, rule, (LOOKUP, REFUND)) == []
 
 
+@pytest.mark.parametrize(
+    ("paths", "recorded", "warned"),
+    [
+        ([["lookup"]], [], True),
+        ([["lookup"]], ["lookup"], False),
+        ([["lookup", "refund"]], ["lookup"], True),
+        ([["refund"], ["lookup"]], ["lookup"], False),
+        ([["lookup"], []], [], False),
+        ([], [], False),
+    ],
+)
+def test_an_expected_call_that_nothing_answers_is_warned_of(
+    paths: list[list[str]], recorded: list[str], warned: bool
+) -> None:
+    alternatives = tuple(tuple(ExpectedCall(name, {}) for name in path) for path in paths)
+    member = good(
+        expect=Expectation(tools=ToolExpectation(alternatives, forbidden=("delete",))),
+        recorded_tools=tuple(RecordedTool(name, {}) for name in recorded),
+    )
+    levels = [finding.level for finding in found(member, "unrecorded-tool", (LOOKUP, REFUND))]
+    assert levels == (["warning"] if warned else [])
+
+
 def test_without_known_tools_expected_calls_are_not_checked_against_any() -> None:
     assert found(calling(ExpectedCall("find", {"x": (1,)})), "unknown-tool") == []
 
@@ -286,7 +309,7 @@ def test_tools_and_documents_of_the_workflow_count() -> None:
     together = {
         finding.rule for finding in validate(golden(member), tools=[LOOKUP], corpus_ids=frozenset({"corpus-1"}))
     }
-    assert (alone, together) == ({"citation"}, {"argument-schema"})
+    assert (alone, together) == ({"citation"}, {"argument-schema", "unrecorded-tool"})
 
 
 def test_a_very_large_set_is_checked_without_looking_for_near_duplicates() -> None:

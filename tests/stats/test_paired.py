@@ -238,3 +238,16 @@ def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
 
 def test_holm_of_nothing_is_nothing() -> None:
     assert holm([]) == []
+
+
+def test_a_scale_that_is_not_that_of_shares_is_not_cut_at_one() -> None:
+    generator = np.random.default_rng(5)
+    before = generator.normal(53, 2, 60)
+    now = before - 41 + generator.normal(0, 1, 60)
+    found = paired_difference(before, now)
+    assert found.low < found.delta < found.high < -30
+
+
+def test_without_any_change_nothing_is_known_of_a_scale_without_bounds() -> None:
+    found = paired_difference(np.full(40, 53.0), np.full(40, 53.0))
+    assert (found.low, found.high) == (-np.inf, np.inf)
