@@ -43,8 +43,11 @@ class Outcome:
 
     run: RunFolder
     verdict: Verdict
-    became_baseline: str = ""
-    """Name of the baseline that the run was accepted into, if any."""
+
+    @property
+    def became_baseline(self) -> str:
+        """Name of the baseline that the run was accepted into, if any."""
+        return self.verdict.became_baseline
 
     @property
     def exit_code(self) -> int:
@@ -108,7 +111,7 @@ def run_project(
             Baselines(project.store).accept(accepted, outcome.run.run)
             verdict = replace(verdict, became_baseline=accepted)
             Verdicts(project.store).save(verdict.id, codec.encode(verdict))
-        finished.append(replace(outcome, verdict=verdict, became_baseline=accepted))
+        finished.append(replace(outcome, verdict=verdict))
     sync_catalogue(project)
     return finished
 

@@ -16,9 +16,8 @@ def command(runs: tuple[str, ...]) -> None:
 
     The run gets a further set of scores beside those that it was made with.
     """
-    from evalkit.engine.run import regrade
+    from evalkit.engine.run import load_grading, regrade
     from evalkit.gate.compare import cases_of
-    from evalkit.grading import Grading, make_graders
     from evalkit.session import sync_catalogue
     from evalkit.store import Runs
     from evalkit.workflow import load_workflow
@@ -27,7 +26,7 @@ def command(runs: tuple[str, ...]) -> None:
     for name in runs or ("latest",):
         folder = Runs(project.store).get(name)
         workflow = load_workflow(project, folder.run.workflow)
-        grading = Grading(make_graders([(spec.use, spec.params) for spec in workflow.graders], project.root))
+        grading = load_grading(project, workflow)
         if folder.scores_path(grading.fingerprint).exists():
             click.echo(f"{folder.run.run_id}: already graded by these graders")
             continue

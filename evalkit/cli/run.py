@@ -14,6 +14,7 @@ from evalkit.cli.common import (
     format_option,
     from_here,
     get_project,
+    make_report,
     note,
     progress_listener,
     run_options,
@@ -103,8 +104,6 @@ def command(
     verdicts = [_with_baseline(outcome) for outcome in outcomes]
     written = "" if no_report else from_here(write_report(project, verdicts, report_path))
     if junit is not None:
-        from evalkit.cli.common import make_report
-
         write_text(junit, renderer("junit")(make_report(verdicts, written)))
     if quiet and output == "text":
         for verdict in verdicts:
@@ -135,7 +134,7 @@ def _with_baseline(outcome: Outcome) -> Verdict:
     if not outcome.became_baseline:
         return outcome.verdict
     sentence = f"{outcome.verdict.sentence} The run is baseline `{outcome.became_baseline}` now."
-    return replace(outcome.verdict, sentence=sentence, became_baseline=outcome.became_baseline)
+    return replace(outcome.verdict, sentence=sentence)
 
 
 def _worst_code(codes: list[int]) -> int:

@@ -12,7 +12,7 @@ from evalkit.errors import ConfigError, UsageError
 from evalkit.goldens import GoldenSet
 from evalkit.providers import PriceTable
 from evalkit.records import Case, Usage
-from evalkit.store.runs import Runs
+from evalkit.store.runs import RunFolder, Runs
 from evalkit.store.schema import StoredTrial
 from evalkit.workflow import Workflow
 
@@ -169,13 +169,10 @@ def _known(
                 found[stored.key] = stored
     resumed = tuple(stored.trace.cost_microusd for stored in found.values())
     missing = {key: planned for key, planned in keys.items() if key not in found}
-    places = runs.find_trials(missing, redaction)
-    by_run: dict[str, list[str]] = {}
-    for key, (folder, _, _) in places.items():
-        by_run.setdefault(folder.run.run_id, []).append(key)
-    for run_keys in by_run.values():
-        folder = places[run_keys[0]][0]
-        wanted_here = set(run_keys)
+    by_run: dict[RunFolder, set[str]] = {}
+    for key, folder in runs.find_trials(missing, redaction).items():
+        by_run.setdefault(folder, set()).add(key)
+    for folder, wanted_here in by_run.items():
         for stored in folder.stored_trials():
             if stored.key in wanted_here:
                 found[stored.key] = stored

@@ -23,7 +23,7 @@ from evalkit.store.runs import RunFolder, Runs, new_run_id
 from evalkit.store.schema import StoredTrial
 from evalkit.workflow import Project, Workflow, load_workflow
 
-__all__ = ["Candidate", "RunOptions", "execute_plan", "prepare", "regrade"]
+__all__ = ["Candidate", "RunOptions", "execute_plan", "load_grading", "prepare", "regrade"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,15 @@ class Candidate:
     runs: Runs
 
 
+def load_grading(project: Project, workflow: Workflow) -> Grading:
+    """The graders of a workflow as they are now.
+
+    Raises:
+        GraderError: when one is not there or refuses its parameters.
+    """
+    return Grading(make_graders([(spec.use, spec.params) for spec in workflow.graders], project.root))
+
+
 def prepare(project: Project, name: str, targets: Targets, options: RunOptions | None = None) -> Candidate:
     """Read and check a workflow, its golden set and graders, and plan the run.
 
@@ -68,7 +77,7 @@ def prepare(project: Project, name: str, targets: Targets, options: RunOptions |
     wanted = options or RunOptions()
     workflow = load_workflow(project, name, targets.identity)
     golden = load(workflow.golden_path, workflow.spec.golden_version)
-    grading = Grading(make_graders([(spec.use, spec.params) for spec in workflow.graders], project.root))
+    grading = load_grading(project, workflow)
     redactor = targets.redactor()
     prices = price_table(project)
     runs = Runs(project.store)
@@ -122,12 +131,11 @@ async def execute_plan(
             )
             made = await executor.run(plan.to_make, progress)
     trials = [*plan.reused, *made]
-    cases = {case.id: candidate.redactor.case(case) for case in plan.cases}
+    masked = {case.id: candidate.redactor.case(case) for case in candidate.golden.cases}
     scores = [
-        score for stored in trials for score in candidate.grading.grade(cases[stored.trace.case_id], stored.trace)
+        score for stored in trials for score in candidate.grading.grade(masked[stored.trace.case_id], stored.trace)
     ]
-    everything = [candidate.redactor.case(case) for case in candidate.golden.cases]
-    save_cases(runs.root, candidate.golden.ref, candidate.redactor.fingerprint, everything)
+    save_cases(runs.root, candidate.golden.ref, candidate.redactor.fingerprint, list(masked.values()))
     run = _record(candidate, run_id, started, trials, progress)
     folder = runs.finish(run, trials, scores)
     _drop_used_journals(runs, trials, run_id, candidate.redactor.fingerprint)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evalkit import codec
-from evalkit.engine.run import regrade
+from evalkit.engine.run import load_grading, regrade
 from evalkit.errors import NotComparableError, StoreError, UsageError
 from evalkit.gate.judging import Limits, judge
 from evalkit.gate.verdict import RuleResult, Verdict
 from evalkit.gate.words import count_of, points
-from evalkit.grading import Grading, make_graders
+from evalkit.grading import Grading
 from evalkit.records import Case
 from evalkit.store import Baselines, RunFolder, Runs, Verdicts
 from evalkit.store.cases import load_cases
@@ -134,12 +134,8 @@ def _newest_grading(project: Project, folder: RunFolder, workflow: Workflow, gra
     """The run with the scores of the graders of now, where it has been graded by them."""
     if len(folder.gradings()) < 2:
         return folder
-    wanted = (grading or _graders_of(project, workflow)).fingerprint
+    wanted = (grading or load_grading(project, workflow)).fingerprint
     return RunFolder(folder.path, wanted) if folder.scores_path(wanted).exists() else folder
-
-
-def _graders_of(project: Project, workflow: Workflow) -> Grading:
-    return Grading(make_graders([(spec.use, spec.params) for spec in workflow.graders], project.root))
 
 
 def _difference(verdict: Verdict) -> str:
@@ -180,7 +176,7 @@ def _grade_alike(
 ) -> None:
     if baseline.scores_path(candidate.run.grading).exists():
         return
-    made = grading or _graders_of(project, workflow)
+    made = grading or load_grading(project, workflow)
     if made.fingerprint != candidate.run.grading:
         raise NotComparableError(
             f"baseline {baseline.run.run_id} was graded with other graders than run {candidate.run.run_id}, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import numpy as np
@@ -33,8 +34,9 @@ def integrity_results(
     Raises:
         StoreError: when a segment cannot be read.
     """
+    made = _trials_by_case(candidate)
     found = [
-        *_trials(candidate, evidence),
+        *_trials(candidate, made, evidence),
         *_scores(candidate, candidate.run.grading, "run"),
         *_errors(candidate, evidence),
         *_undecided(evidence),
@@ -43,13 +45,12 @@ def integrity_results(
         found.append(_result("something to test", "error", "No case was run or graded: nothing was tested.", 0))
     if baseline is not None and baseline.run.run_id != candidate.run.run_id:
         found += _scores(baseline, candidate.run.grading, "baseline")
-        found += _baseline(candidate, baseline, evidence, margin)
+        found += _baseline(candidate, baseline, made.keys(), evidence, margin)
     return found
 
 
-def _trials(candidate: RunFolder, evidence: Evidence) -> Iterable[RuleResult]:
+def _trials(candidate: RunFolder, made: Counter[str], evidence: Evidence) -> Iterable[RuleResult]:
     run = candidate.run
-    made = _trials_by_case(candidate)
     unknown = sorted(made.keys() - evidence.cases.keys())
     if unknown:
         text = f"{count_of(len(unknown), 'case')} of the run cannot be found in its golden set."
@@ -110,11 +111,13 @@ def _undecided(evidence: Evidence) -> Iterable[RuleResult]:
         yield _result("graders apply", "inconclusive", "No quality grader says anything about any case.", 0)
 
 
-def _baseline(candidate: RunFolder, baseline: RunFolder, evidence: Evidence, margin: float) -> Iterable[RuleResult]:
+def _baseline(
+    candidate: RunFolder, baseline: RunFolder, made: AbstractSet[str], evidence: Evidence, margin: float
+) -> Iterable[RuleResult]:
     base = baseline.run
-    made = _trials_by_case(candidate).keys()
+    known = _trials_by_case(baseline).keys() if evidence.common is None else evidence.common
     if evidence.common is None:
-        lacking = sorted(made - _trials_by_case(baseline).keys())
+        lacking = sorted(made - known)
         if lacking:
             part = "" if base.selection == "all" else f", which covers only {base.selection},"
             text = f"The baseline{part} has no trial of {count_of(len(lacking), 'case')} of this run."
@@ -140,9 +143,8 @@ def _baseline(candidate: RunFolder, baseline: RunFolder, evidence: Evidence, mar
     if stopped:
         text = f"A quality grader that judged {count_of(len(stopped), 'case')} before does not apply any more."
         yield _result("graders still apply", "note", text, len(stopped), stopped)
-    known = _trials_by_case(baseline).keys() if evidence.common is None else evidence.common
     fresh = _cases(evidence, lambda item: np.isnan(item.baseline_rate) & (item.failures > 0))
-    fresh = sorted(set(fresh) & set(known) & made)
+    fresh = sorted(set(fresh) & known & made)
     if fresh:
         text = f"A quality grader that did not apply before now fails {count_of(len(fresh), 'case')}."
         many = len(fresh) > margin * len(made)

@@ -61,7 +61,7 @@ def judge(
     against = baseline if baseline is not None and not obstacles else candidate
     bounds = limits or Limits()
     wanted = expand_rules(spec, run.graders, slo_p95_us=bounds.slo_p95_us, per_trial_microusd=bounds.per_trial_microusd)
-    trial_by_trial = any(rule.metric in ("p50", "p95", "max") for rule in wanted)
+    trial_by_trial = any(rule.of_trials for rule in wanted)
     evidence = load_evidence(candidate, against, cases, trial_by_trial=trial_by_trial)
     rules = judge_rules(wanted, evidence, spec)
     if obstacles:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from evalkit.gate.evidence import Evidence
 from evalkit.gate.sql import limit_sql, ratio_sql
-from evalkit.gate.verdict import RuleResult, RuleStatus
+from evalkit.gate.verdict import RuleResult, RuleStatus, finite
 from evalkit.gate.words import UNITS, amount, change, count_of, grader_in_slice
 from evalkit.stats import percentile, percentile_interval, ratio_of_means
 from evalkit.workflow.gates import GateRule, GateSpec
@@ -25,7 +24,8 @@ def judge_increase(rule: GateRule, evidence: Evidence, spec: GateSpec) -> RuleRe
     """The mean of a measurement must not grow by more than a ratio, with evidence."""
     pairs = evidence.pairs[rule.grader]
     allowed = rule.max_increase or 0.0
-    keep = evidence.mask(pairs, rule.slice) & ~np.isnan(pairs.baseline_value) & ~np.isnan(pairs.candidate_value)
+    asked = evidence.mask(pairs, rule.slice) & ~np.isnan(pairs.baseline_value)
+    keep = asked & ~np.isnan(pairs.candidate_value)
     before, now = pairs.baseline_value[keep], pairs.candidate_value[keep]
     result = RuleResult(
         id=rule.name,
@@ -54,9 +54,7 @@ def judge_increase(rule: GateRule, evidence: Evidence, spec: GateSpec) -> RuleRe
     else:
         ratio = low = high = 1.0
     status, sentence = _increase_status(rule, 1 + allowed, (ratio, low, high), spec)
-    lost = int(
-        (evidence.mask(pairs, rule.slice) & ~np.isnan(pairs.baseline_value) & np.isnan(pairs.candidate_value)).sum()
-    )
+    lost = int((asked & ~keep).sum())
     if lost and status == "pass":
         status, sentence = "inconclusive", f"{count_of(lost, 'case')} had a {rule.grader} before and has none now."
     return replace(
@@ -65,9 +63,9 @@ def judge_increase(rule: GateRule, evidence: Evidence, spec: GateSpec) -> RuleRe
         sentence=sentence,
         baseline=float(before.mean()),
         candidate=float(now.mean()),
-        delta=_finite(ratio),
-        low=_finite(low),
-        high=_finite(high),
+        delta=finite(ratio),
+        low=finite(low),
+        high=finite(high),
         method="ratio of means; delta method on the log scale, by cluster",
     )
 
@@ -124,7 +122,7 @@ def judge_limit(rule: GateRule, evidence: Evidence) -> RuleResult:
     status, sentence = _limit_status(result, value, measured, bound)
     low = high = None
     if rule.metric in _QUANTILES:
-        low, high = map(_finite, percentile_interval(measured.values, _QUANTILES[rule.metric]))
+        low, high = map(finite, percentile_interval(measured.values, _QUANTILES[rule.metric]))
     return replace(
         result,
         status=status,
@@ -138,7 +136,7 @@ def judge_limit(rule: GateRule, evidence: Evidence) -> RuleResult:
 
 
 def _measured(rule: GateRule, evidence: Evidence) -> _Measured:
-    if rule.metric in ("p50", "p95", "max"):
+    if rule.of_trials:
         sides = []
         for side in (evidence.measurements, evidence.baseline_measurements):
             found = side.get(rule.grader)
@@ -175,8 +173,3 @@ def _measure(metric: str, values: Floats) -> float:
     if metric in _QUANTILES:
         return percentile(values, _QUANTILES[metric])
     return float(values.max() if metric == "max" else values.mean())
-
-
-def _finite(value: float) -> float | None:
-    """An end that the sample is too small for is none: JSON knows no infinity."""
-    return value if math.isfinite(value) else None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evalkit.gate.evidence import Evidence, Mask
 from evalkit.gate.pairs import GraderPairs
 from evalkit.gate.sql import pair_sql
-from evalkit.gate.verdict import RuleResult, RuleStatus, SliceResult
+from evalkit.gate.verdict import RuleResult, RuleStatus, SliceResult, finite
 from evalkit.gate.words import count_of, grader_in_slice, points
 from evalkit.stats import Paired, holm, paired_difference
 from evalkit.workflow.gates import GateRule, GateSpec
@@ -89,8 +89,8 @@ def _numbers(rule: GateRule, found: Paired, pairs: GraderPairs, mask: Mask, evid
         baseline=found.baseline if found.n else None,
         candidate=found.candidate if found.n else None,
         delta=found.delta if found.n else None,
-        low=found.low if found.n and math.isfinite(found.low) else None,
-        high=found.high if found.n and math.isfinite(found.high) else None,
+        low=finite(found.low) if found.n else None,
+        high=finite(found.high) if found.n else None,
         p=found.p_worse if found.n else None,
         limit=-(rule.max_drop or 0.0),
         broke=found.broke,

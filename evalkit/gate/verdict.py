@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -21,6 +22,7 @@ __all__ = [
     "SliceResult",
     "Verdict",
     "VerdictName",
+    "finite",
     "worst",
 ]
 
@@ -39,6 +41,11 @@ VERDICTS: Mapping[VerdictName, ExitCode] = {
     "BLOCKED": ExitCode.BLOCKED,
 }
 """From best to worst, with the exit code of each."""
+
+
+def finite(value: float) -> float | None:
+    """An end that the sample is too small for is none: JSON knows no infinity."""
+    return value if math.isfinite(value) else None
 
 
 def worst(names: list[VerdictName]) -> VerdictName:

@@ -239,19 +239,19 @@ class Runs:
             raise UsageError(f"{why} with `{run_id}`", file=self._runs, fix="list them: evalkit runs")
         return RunFolder(self._runs / found[0])
 
-    def find_trials(self, keys: Mapping[str, object], redaction: str) -> dict[str, tuple[RunFolder, str, int]]:
-        """Where finished trials with the given keys are: the newest of each, as run, case and trial index.
+    def find_trials(self, keys: Mapping[str, object], redaction: str) -> dict[str, RunFolder]:
+        """The runs that hold finished trials with the given keys: the newest of each.
 
         Trials that failed, and runs masked with other rules, are no use.
         """
         wanted = pa.array(list(keys), pa.string())
-        found: dict[str, tuple[RunFolder, str, int]] = {}
+        found: dict[str, RunFolder] = {}
         for folder in reversed(self.all()):
             if len(found) == len(keys) or folder.run.redaction != redaction:
                 continue
-            table = folder.trials().select(["trial_key", "case_id", "trial", "status"])
+            table = folder.trials().select(["trial_key", "status"])
             table = table.filter(pc.is_in(table.column("trial_key"), wanted))
             for row in table.to_pylist():
                 if row["status"] == "ok":
-                    found.setdefault(row["trial_key"], (folder, row["case_id"], row["trial"]))
+                    found.setdefault(row["trial_key"], folder)
         return found

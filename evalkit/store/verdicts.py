@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.atomic import write_bytes
-from evalkit.errors import StoreError, UsageError
+from evalkit.errors import StoreError
 
 __all__ = ["Verdicts"]
 
@@ -51,17 +51,6 @@ class Verdicts:
         """
         for path in sorted(self._folder.glob("*.json")):
             yield self._read(path)
-
-    def get(self, verdict_id: str) -> dict[str, Any]:
-        """One verdict by id or an unambiguous beginning.
-
-        Raises:
-            UsageError: when there is none, or more than one.
-        """
-        found = sorted(self._folder.glob(f"{verdict_id}*.json"))
-        if len(found) != 1:
-            raise UsageError(f"{len(found) or 'no'} verdict begins with `{verdict_id}`", file=self._folder)
-        return self._read(found[0])
 
     def of_run(self, run_id: str) -> dict[str, Any] | None:
         """The newest verdict on a run."""

@@ -45,6 +45,11 @@ class GateRule(FileModel):
         return self
 
     @property
+    def of_trials(self) -> bool:
+        """Whether the metric looks at single trials; the others look at cases."""
+        return self.metric in ("p50", "p95", "max")
+
+    @property
     def name(self) -> str:
         """The id, or a readable stand-in."""
         if self.id:

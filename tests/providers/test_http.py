@@ -15,8 +15,8 @@ import pytest
 from evalkit.errors import ExitCode
 from evalkit.providers import CallError
 from evalkit.providers.http import HttpClient, HttpResult, retry_after
+from tests.proxies import PROXIES
 
-from .conftest import PROXIES
 from .loopback import Action, Loopback, Sent, answer, drop, hang, raw
 
 AT_ONCE = {"retry-after-ms": "0"}
