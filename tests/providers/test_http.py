@@ -180,7 +180,7 @@ def test_silence_is_a_timeout() -> None:
 def test_connections_are_kept_and_limited() -> None:
     async def run() -> list[int]:
         client = HttpClient(connections=3)
-        async with Loopback((answer(after=0.01),)) as server:
+        async with Loopback((answer(after=0.2),)) as server:
             await asyncio.gather(*(client.post(f"{server.url}/x", {}) for _ in range(12)))
             await client.aclose()
         return [sent.connection for sent in server.requests]
