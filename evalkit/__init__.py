@@ -13,10 +13,10 @@ Names are imported when they are first used, so that ``import evalkit`` is insta
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evalkit._version import __version__
+from evalkit.lazy import lazy_names
 
 if TYPE_CHECKING:
     from evalkit.engine.prepare import RunOptions
@@ -45,7 +45,7 @@ _HOMES = {
     "Outcome": "evalkit.session",
     "Project": "evalkit.workflow",
     "Run": "evalkit.records",
-    "RunOptions": "evalkit.engine.run",
+    "RunOptions": "evalkit.engine.prepare",
     "Runs": "evalkit.store",
     "Score": "evalkit.records",
     "Trace": "evalkit.records",
@@ -97,13 +97,4 @@ __all__ = [
     "write_report",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, __all__)

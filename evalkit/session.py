@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from evalkit import codec
 from evalkit.atomic import write_text
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 Listener = Callable[[str, Progress], None]
+Finished = TypeVar("Finished")
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,16 @@ def run_project(
     Catalogue(project.store).check()
     Verdicts(project.store).check()
     of_branch = _branch_baseline(project)
-    outcomes = run_loop(_run_all(project, tuple(names), options or RunOptions(), baseline, listener))
+    wanted = options or RunOptions()
+    said = _options_of(project, tuple(names), wanted)
+    if any(item.shard for item in said.values()):
+        raise UsageError("a shard is judged with the others", key="shard", fix="run it with run_shard, then merge")
+
+    def judged(candidate: Candidate, folder: RunFolder) -> Outcome:
+        workflow, grading = candidate.workflow, candidate.grading
+        return Outcome(folder, judge_stored_run(project, folder, baseline, workflow=workflow, grading=grading))
+
+    outcomes = run_loop(_run_each(project, said, _concurrency(project, wanted), listener, judged))
     return _accepted(project, outcomes, set_baseline, of_branch)
 
 
@@ -133,7 +144,11 @@ def run_shard(
         EvalkitError: of the kind of the first mistake.
     """
     Runs(project.store).prepare()
-    return run_loop(_run_parts(project, tuple(names), options or RunOptions(), listener))
+    wanted = options or RunOptions()
+    said = _options_of(project, tuple(names), wanted)
+    return run_loop(
+        _run_each(project, said, _concurrency(project, wanted), listener, lambda _candidate, folder: folder.run)
+    )
 
 
 def merge_project(
@@ -193,6 +208,10 @@ def _accepted(
     return finished
 
 
+def _concurrency(project: Project, options: RunOptions) -> int:
+    return options.concurrency or project.spec.concurrency
+
+
 def resumed_shard(project: Project, names: Sequence[str], options: RunOptions) -> str:
     """Which shard the run that is gone on with is; empty where it is none.
 
@@ -210,45 +229,31 @@ def _options_of(project: Project, names: tuple[str, ...], options: RunOptions) -
     return dict(resumed_options(Runs(project.store), project.names(()), chosen if names else (), options))
 
 
-async def _run_parts(
-    project: Project, names: tuple[str, ...], options: RunOptions, listener: Listener | None
-) -> list[Run]:
-    async with Targets(project, connections=options.concurrency or project.spec.concurrency) as targets:
-        said = _options_of(project, names, options)
-        candidates = [prepare(project, name, targets, said[name]) for name in said]
-        return [
-            (await execute_plan(candidate, targets, said[candidate.workflow.name], _told(candidate, listener))).run
-            for candidate in candidates
-        ]
-
-
-async def _run_all(
-    project: Project, names: tuple[str, ...], options: RunOptions, baseline: str | None, listener: Listener | None
-) -> list[Outcome]:
-    concurrency = options.concurrency or project.spec.concurrency
+async def _run_each(
+    project: Project,
+    said: Mapping[str, RunOptions],
+    concurrency: int,
+    listener: Listener | None,
+    finish: Callable[[Candidate, RunFolder], Finished],
+) -> list[Finished]:
+    """Prepare all workflows, so that a mistake in one is found before anything is spent; then run one after another."""
     async with Targets(project, connections=concurrency) as targets:
-        said = _options_of(project, names, options)
-        if any(item.shard for item in said.values()):
-            raise UsageError("a shard is judged with the others", key="shard", fix="run it with run_shard, then merge")
         candidates = [prepare(project, name, targets, said[name]) for name in said]
-        outcomes = []
+        finished = []
         for candidate in candidates:
-            folder = await execute_plan(candidate, targets, said[candidate.workflow.name], _told(candidate, listener))
-            verdict = judge_stored_run(
-                project, folder, baseline, workflow=candidate.workflow, grading=candidate.grading
-            )
-            outcomes.append(Outcome(folder, verdict))
-    return outcomes
+            options = said[candidate.workflow.name]
+            folder = await execute_plan(candidate, targets, options, _told(candidate, listener))
+            finished.append(finish(candidate, folder))
+    return finished
 
 
 def _told(candidate: Candidate, listener: Listener | None) -> Callable[[Progress], None] | None:
     if listener is None:
         return None
     name = candidate.workflow.name
-    resumed = int((candidate.made >= 0).sum())
     budget = candidate.workflow.spec.budget.per_run
     plan = candidate.plan
-    listener(name, Progress(plan.total, plan.reused, resumed, budget_microusd=budget))
+    listener(name, Progress(plan.total, plan.reused, candidate.resumed, budget_microusd=budget))
     return lambda progress: listener(name, progress)
 
 
@@ -278,8 +283,8 @@ async def _plan_all(project: Project, names: tuple[str, ...], options: RunOption
 
 def _summary(project: Project, candidate: Candidate) -> PlanSummary:
     plan = candidate.plan
-    resumed = int((candidate.made >= 0).sum())
-    estimate = plan.estimate(candidate.prices, candidate.runs, plan.to_make - resumed)
+    to_make = plan.to_make - candidate.resumed
+    estimate = plan.estimate(candidate.prices, candidate.runs, to_make)
     name = project.spec.baseline.name
     baseline = find_baseline(project, candidate.workflow.name, name)
     changed: tuple[str, ...] = ()
@@ -295,9 +300,9 @@ def _summary(project: Project, candidate: Candidate) -> PlanSummary:
         golden_set=f"{candidate.golden.name}@{candidate.golden.version}",
         cases=plan.cases,
         trials=plan.total,
-        to_make=plan.to_make - resumed,
+        to_make=to_make,
         reused=plan.reused,
-        resumed=resumed,
+        resumed=candidate.resumed,
         touched=touched,
         calls=estimate.calls,
         estimate_microusd=estimate.microusd,

@@ -9,6 +9,7 @@ from evalkit.providers import PriceTable
 from evalkit.records import Case, Usage
 from evalkit.store.runs import RunFolder
 from evalkit.workflow import Workflow
+from evalkit.workflow.kinds import SELF_CONTAINED
 
 __all__ = ["SAMPLE", "Estimate", "brings_costs", "estimate_cases"]
 
@@ -30,7 +31,7 @@ class Estimate:
 
 def brings_costs(workflow: Workflow, provider: str) -> bool:
     """Whether what a call costs comes with its answer: from a recording, or from a program of the user."""
-    return workflow.provider_identities.get(provider, {}).get("kind") in ("replay", "app", "python", "command")
+    return workflow.kind_of(provider) in SELF_CONTAINED
 
 
 def estimate_cases(

@@ -31,7 +31,7 @@ from evalkit import codec
 from evalkit.atomic import sync_folder
 from evalkit.errors import StorageError, StoreError
 from evalkit.providers import ChatResponse
-from evalkit.records import Score, Trace
+from evalkit.records import Score
 from evalkit.store.schema import StoredTrial, score_row, trial_row
 
 __all__ = [
@@ -44,7 +44,6 @@ __all__ = [
     "lock_journal",
     "read_entries",
     "read_head",
-    "read_journal",
 ]
 
 _INTERVAL = 0.05
@@ -394,25 +393,3 @@ def read_head(path: Path) -> PlanHead | None:
         return codec.decode(PlanHead, entry.parts[0])
     except codec.ValidationError:
         return None
-
-
-def read_journal(path: Path, redaction: str, keys: Container[str] | None = None) -> Iterator[StoredTrial]:
-    """The finished trials of a journal that were masked with the given rules.
-
-    Args:
-        path: The journal.
-        redaction: Fingerprint of the masking rules.
-        keys: Only trials with these keys; default all.
-    """
-    head = read_head(path)
-    if head is None or head.redaction != redaction:
-        return
-    for entry in read_entries(path, "T"):
-        row = entry.head
-        if keys is not None and row["trial_key"] not in keys:
-            continue
-        try:
-            trace = codec.decode(Trace, entry.parts[1])
-        except codec.ValidationError:
-            continue
-        yield StoredTrial(trace, row["case_digest"], row["trial_key"], row["source_run"])

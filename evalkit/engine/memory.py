@@ -1,4 +1,4 @@
-"""Finished calls of trials that are not finished: a trial of several calls that is cut off goes on where it was."""
+"""Finished calls of unfinished trials: a trial of several calls that is cut off, or fails, goes on where it was."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class RememberedCalls:
 
     @classmethod
     def read(cls, path: Path) -> RememberedCalls:
-        """The calls of a journal whose trials it does not hold."""
+        """The calls of a journal that its good trials do not hold: those of trials that were cut off or failed."""
         calls: dict[str, dict[int, tuple[str, bytes]]] = {}
         for entry in read_entries(path, "CT"):
             head = entry.head
             if entry.kind == "C" and len(entry.parts) == 2:
                 calls.setdefault(head["key"], {})[head["step"]] = (head["digest"], entry.parts[1])
-            elif entry.kind == "T":
+            elif entry.kind == "T" and head["status"] == "ok":
                 calls.pop(head["trial_key"], None)
         return cls(calls)
 

@@ -65,12 +65,8 @@ class MeteredProvider:
         await self._provider.aclose()
 
     def _cost(self, model: str, response: ChatResponse) -> int:
-        if response.cost_microusd is not None:
-            return response.cost_microusd
-        if response.usage.source == "none":
-            return 0
         try:
-            return self._prices.find(model).cost_microusd(response.usage)
+            return self._prices.cost_of(model, response.usage, response.cost_microusd) or 0
         except ConfigError:  # the trial says so
             return 0
 

@@ -17,7 +17,7 @@ from evalkit.engine.plan import Plan, make_plan, priced_models
 from evalkit.engine.reuse import journal_places
 from evalkit.engine.selection import parse_shard, select_cases
 from evalkit.engine.targets import Targets, price_table
-from evalkit.errors import ConfigError, EvalkitError, UsageError
+from evalkit.errors import ConfigError, UsageError
 from evalkit.fingerprint import fingerprint
 from evalkit.goldens import GoldenSet, load
 from evalkit.grading import Grading, make_graders
@@ -27,6 +27,9 @@ from evalkit.store.runs import Runs, new_run_id
 from evalkit.workflow import Project, Workflow, load_workflow
 
 __all__ = ["Candidate", "RunOptions", "load_grading", "prepare", "resumed_options"]
+
+_FRESH_US = 24 * 3600 * 1_000_000
+"""For how long a fresh run that was cut off is gone on with when fresh trials are asked for again."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,11 @@ class Candidate:
     read: int = 0
     """Bytes that the journal had then."""
 
+    @property
+    def resumed(self) -> int:
+        """Trials that the run made before it was cut off."""
+        return int((self.made >= 0).sum())
+
 
 def load_grading(project: Project, workflow: Workflow) -> Grading:
     """The graders of a workflow as they are now.
@@ -114,10 +122,12 @@ def prepare(project: Project, name: str, targets: Targets, options: RunOptions |
             wanted.fresh,
             grading.fingerprint,
             redactor.fingerprint,
-            prices.fingerprints_of(priced_models(workflow)) if _has_prices(workflow, prices) else {},
+            _price_prints(workflow, prices),
         ],
     )
     left = _left_journal(runs, name, identity)
+    if left is not None and wanted.fresh and not wanted.resume and _is_old(left[1]):
+        left = None
     if wanted.resume and left is None:
         raise UsageError(
             f"the run of {name} that was cut off is of another configuration, golden set or graders",
@@ -171,13 +181,12 @@ def _check_variables(workflow: Workflow, golden: GoldenSet, targets: Targets) ->
                 )  # fmt: skip
 
 
-def _has_prices(workflow: Workflow, prices: PriceTable) -> bool:
-    """Whether each model has a price; the plan says which one has none."""
+def _price_prints(workflow: Workflow, prices: PriceTable) -> dict[str, str]:
+    """Hashes of the prices of the models; none where one has no price, which the plan says."""
     try:
-        prices.fingerprints_of(priced_models(workflow))
-    except EvalkitError:
-        return False
-    return True
+        return prices.fingerprints_of(priced_models(workflow))
+    except ConfigError:
+        return {}
 
 
 def _new_head(
@@ -257,6 +266,11 @@ def resumed_options(
                 key="--resume", fix=f"name the workflows that were: evalkit run --resume {' '.join(cut_off)}",
             )  # fmt: skip
     return {name: replace(wanted, resume=name in cut_off) for name in names}
+
+
+def _is_old(head: PlanHead) -> bool:
+    """Whether trials that were made for this run are too old for somebody who wants fresh ones."""
+    return time.time_ns() // 1000 - head.created_us > _FRESH_US
 
 
 def _choice(said: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from evalkit.providers.prices import Price, PriceTable
 from evalkit.providers.prices_genai import CheckedModel, GenaiPrices, check_prices
 from evalkit.providers.prices_sources import read_prices, shipped_prices, write_prices
 from evalkit.workflow import Project, load_workflow
+from evalkit.workflow.kinds import SELF_CONTAINED
 
 __all__ = [
     "InForce",
@@ -25,9 +26,6 @@ __all__ = [
     "used_models",
     "write_all",
 ]
-
-_BRING_COSTS = ("replay", "app", "python", "command", "http", "https")
-"""Kinds of providers whose answers say what they cost, and beginnings of those that are written into a workflow."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ def used_models(project: Project, *, simulated: bool = True) -> dict[str, str]:
     for name in project.names():
         for pin in load_workflow(project, name).models.values():
             spec = project.spec.providers.get(pin.provider)
-            kind = pin.provider.partition(":")[0] if spec is None else spec.kind
-            if kind not in _BRING_COSTS and (simulated or kind != "simulator"):
+            kind = project.kind_of(pin.provider)
+            if kind not in SELF_CONTAINED and (simulated or kind != "simulator"):
                 found.setdefault(pin.name, (spec.base_url if spec else None) or "")
     return found
 

@@ -23,6 +23,7 @@ from evalkit.engine.lag import EventLoopLag
 from evalkit.engine.memory import RememberedCalls
 from evalkit.engine.plan import Plan, priced_models
 from evalkit.engine.prepare import Candidate, RunOptions, prepare
+from evalkit.engine.reuse import KEY_WIDTH
 from evalkit.engine.sources import JournalSource, plan_sources
 from evalkit.engine.spending import RunBudget
 from evalkit.engine.targets import Targets
@@ -30,6 +31,7 @@ from evalkit.errors import BudgetError, EvalkitError, StoreError
 from evalkit.grading import Grading
 from evalkit.providers import Provider
 from evalkit.records import Case, Run, Score, Trace
+from evalkit.store.arrays import fixed_texts
 from evalkit.store.cases import save_cases
 from evalkit.store.merge import TrialSource, merge_chunks
 from evalkit.store.runs import RunFolder
@@ -62,7 +64,7 @@ async def execute_plan(
         spent = _Spent()
         if lock is not None:
             spent = await _make_trials(candidate, targets, options or RunOptions(), lock, offsets, on_progress)
-        save_masked_cases(candidate)
+        _save_masked_cases(candidate)
         folder = _put_together(candidate, offsets, spent)
         _drop_used_journals(candidate)
     return folder
@@ -201,12 +203,18 @@ class _Spent:
 
 
 def _spent(path: Path) -> _Spent:
-    """What the journal of a run tells."""
+    """What the journal of a run tells; calls that are remembered count with the trial that will hold them."""
     total = _Spent()
-    for entry in read_entries(path, "T"):
+    remembered: dict[str, dict[int, int]] = {}
+    for entry in read_entries(path, "CT"):
         row = entry.head
-        total.calls += row["model_calls"]
-        total.microusd += row["cost_microusd"]
+        if entry.kind == "C":
+            cost = from_json(entry.parts[1]).get("cost_microusd") or 0
+            remembered.setdefault(row["key"], {})[row["step"]] = cost
+            continue
+        again = remembered.get(row["trial_key"], {}) if row["status"] != "ok" else {}
+        total.calls += row["model_calls"] - len(again)
+        total.microusd += row["cost_microusd"] - sum(again.values())
         for call in from_json(entry.parts[1])["model_calls"] if row["cost_microusd"] else ():
             known = total.dearest.setdefault(call["provider"], {})
             known[call["model"]] = max(known.get(call["model"], 1), call["cost_microusd"])
@@ -224,7 +232,7 @@ class _Counts:
     as_planned: bool = True
 
     def add(self, chunk: Chunk) -> None:
-        keys = chunk.trials.column("trial_key").to_numpy(zero_copy_only=False).astype("S64")
+        keys = fixed_texts(chunk.trials.column("trial_key"), KEY_WIDTH)
         planned = self.plan.keys[self.trials : self.trials + len(keys)]
         self.as_planned = self.as_planned and np.array_equal(keys, planned)
         self.trials += chunk.trials.num_rows
@@ -245,7 +253,7 @@ class _Counts:
             )  # fmt: skip
 
 
-def save_masked_cases(candidate: Candidate) -> None:
+def _save_masked_cases(candidate: Candidate) -> None:
     """Keep the cases of the run, masked, so that it stays readable and gradable."""
     golden, redactor = candidate.golden, candidate.redactor
     masked = (redactor.case(case) for case, _ in golden.iter_cases())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from evalkit.providers.http import Timeouts, is_header_value
 from evalkit.providers.vendor import HttpVendor
 from evalkit.redaction import Redactor
 from evalkit.simulator import Simulator, simulated_prices
+from evalkit.workflow.kinds import IN_PROCESS, needed_key, written_kind
 from evalkit.workflow.project import Project, ProviderSpec
 
 __all__ = ["Targets", "price_table"]
@@ -31,15 +32,6 @@ _BUILT_IN: Mapping[str, ProviderSpec] = {
         api_key_env="GEMINI_API_KEY",
     ),
 }
-_WRITTEN: Mapping[str, Callable[[str], ProviderSpec]] = {
-    "http://": lambda text: ProviderSpec(kind="app", base_url=text),
-    "https://": lambda text: ProviderSpec(kind="app", base_url=text),
-    "python:": lambda text: ProviderSpec(kind="python", target=text.removeprefix("python:").strip()),
-    "command:": lambda text: ProviderSpec(kind="command", command=text.removeprefix("command:").strip()),
-}
-"""Targets that are written straight into a workflow, by how they begin."""
-_IN_PROCESS = frozenset({"simulator", "replay"})
-"""Kinds that cannot be overloaded and do not fail for a moment."""
 
 
 class Targets:
@@ -97,7 +89,7 @@ class Targets:
 
     def _with_policy(self, name: str, wait_when_open: bool) -> Provider:
         spec = self._spec(name)
-        if spec.kind in _IN_PROCESS:
+        if spec.kind in IN_PROCESS:
             return self.provider(name)
         found = self._resilient.get(name)
         if found is None:
@@ -112,9 +104,7 @@ class Targets:
         return found if wait_when_open else found.failing_fast()
 
     def _spec(self, name: str) -> ProviderSpec:
-        spec = self._project.spec.providers.get(name) or _BUILT_IN.get(name)
-        if spec is None:
-            spec = next((make(name) for start, make in _WRITTEN.items() if name.startswith(start)), None)
+        spec = self._project.spec.providers.get(name) or _BUILT_IN.get(name) or _written(name)
         if spec is None:
             known = sorted({*self._project.spec.providers, *_BUILT_IN})
             raise ConfigError(
@@ -185,6 +175,14 @@ class Targets:
         """Masks what the project says, and the keys in use."""
         rules = self._project.spec.redaction
         return Redactor(secrets=self.secrets, personal_data=rules.personal_data, keep=rules.keep)
+
+
+def _written(target: str) -> ProviderSpec | None:
+    """What is said of a target that is written straight into a workflow."""
+    kind = written_kind(target)
+    if kind is None:
+        return None
+    return ProviderSpec.model_validate({"kind": kind, needed_key(kind): target.removeprefix(f"{kind}:").strip()})
 
 
 def _dialect(spec: ProviderSpec) -> Any:

@@ -248,6 +248,16 @@ class PriceTable:
                 return self._found[model]
         return None
 
+    def cost_of(self, model: str, usage: Usage, stated: int | None = None) -> int | None:
+        """Micro-dollars of a call: what its answer states, else by its tokens; None where it tells neither.
+
+        Raises:
+            ConfigError: when the model has no price.
+        """
+        if stated is not None or usage.source == "none":
+            return stated
+        return self.find(model).cost_microusd(usage)
+
     @property
     def sources(self) -> tuple[PriceSource, ...]:
         """All sources, in the order in which they are asked."""

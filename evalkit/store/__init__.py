@@ -5,8 +5,9 @@ Names are imported when they are first used: reading runs does not load DuckDB.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from evalkit.lazy import lazy_names
 
 if TYPE_CHECKING:
     from evalkit.store.baselines import Accepted, Baseline, Baselines
@@ -26,13 +27,4 @@ _HOMES = {
 
 __all__ = ["Accepted", "Baseline", "Baselines", "Catalogue", "RunFolder", "Runs", "Verdicts"]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'evalkit.store' has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, __all__)

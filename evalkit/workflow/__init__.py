@@ -5,8 +5,9 @@ Names are imported when they are first used: reading a gate does not load what a
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from evalkit.lazy import lazy_names
 
 if TYPE_CHECKING:
     from evalkit.workflow.load import load_workflow
@@ -26,13 +27,4 @@ _HOMES = {
 
 __all__ = ["Prepared", "Project", "Workflow", "find_project", "load_project", "load_workflow", "run_trial"]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'evalkit.workflow' has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, __all__)

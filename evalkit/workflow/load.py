@@ -10,6 +10,7 @@ from evalkit.configfile import YamlFile, parse, read_yaml
 from evalkit.errors import ConfigError, PromptError
 from evalkit.records import ToolSpec
 from evalkit.workflow.gates import GateSpec
+from evalkit.workflow.kinds import SELF_CONTAINED
 from evalkit.workflow.policies import load_policies
 from evalkit.workflow.project import Project
 from evalkit.workflow.prompts import Prompt, load_prompt
@@ -21,8 +22,6 @@ from evalkit.workflow.workflow import Workflow
 __all__ = ["load_workflow"]
 
 WORKFLOW_FILE = "workflow.yaml"
-_NO_PROMPT = frozenset({"replay", "app", "python", "command"})
-"""Kinds of targets that are asked by the case alone."""
 
 
 def load_workflow(project: Project, name: str, identity: Callable[[str], Mapping[str, Any]] | None = None) -> Workflow:
@@ -143,11 +142,7 @@ def _check_prompts(
     prompts: Mapping[str, Prompt], models: Mapping[str, ModelSpec], project: Project, source: YamlFile
 ) -> None:
     """Recorded answers need no prompt, and an application has its own."""
-    kinds: dict[str, str] = {name: provider.kind for name, provider in project.spec.providers.items()}
-    # what is written straight into the workflow is declared nowhere, and named by the whole of it
-    programs = {pin.provider for pin in models.values() if ":" in pin.provider}
-    without = programs | {name for name, kind in kinds.items() if kind in _NO_PROMPT}
-    if not prompts and any(pin.provider not in without for pin in models.values()):
+    if not prompts and any(project.kind_of(pin.provider) not in SELF_CONTAINED for pin in models.values()):
         raise ConfigError(
             "the workflow has no prompt",
             file=source.path,

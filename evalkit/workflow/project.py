@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -16,6 +16,7 @@ from evalkit.providers.app import AnswerSpec, RequestTemplate
 from evalkit.providers.prices import Price
 from evalkit.quantities import Money
 from evalkit.workflow.gates import GateSpec
+from evalkit.workflow.kinds import Kind, needed_key, written_kind
 from evalkit.workflow.spec import GraderSpec
 
 __all__ = ["PROJECT_FILE", "BaselineSpec", "Project", "ProjectSpec", "ProviderSpec", "find_project", "load_project"]
@@ -36,11 +37,6 @@ def _expand(value: Any) -> Any:
         return found
 
     return _VARIABLE.sub(replace, value)
-
-
-Kind: TypeAlias = Literal[
-    "openai", "openai-responses", "azure", "anthropic", "gemini", "app", "python", "command", "simulator", "replay"
-]
 
 
 class ProviderSpec(FileModel):
@@ -161,6 +157,11 @@ class Project:
         except ValueError:
             return path
 
+    def kind_of(self, provider: str) -> str:
+        """The kind of a target by its name; of a name that is declared nowhere, the name."""
+        declared = self.spec.providers.get(provider)
+        return declared.kind if declared else written_kind(provider) or provider
+
     def names(self, wanted: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Workflow names: the wanted ones, or all.
 
@@ -204,8 +205,7 @@ def load_project(path: Path | None = None) -> Project:
 
 
 def _check_provider(name: str, provider: ProviderSpec, source: YamlFile) -> None:
-    needs = {"replay": "path", "simulator": None, "python": "target", "command": "command"}
-    key = needs.get(provider.kind, "base_url")
+    key = needed_key(provider.kind)
     if key is not None and getattr(provider, key) is None:
         raise ConfigError(
             f"a provider of kind `{provider.kind}` needs `{key}`",

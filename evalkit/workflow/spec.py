@@ -16,6 +16,7 @@ from evalkit.configfile import FileModel, Texts, short_form
 from evalkit.quantities import Duration, Money
 from evalkit.records import Risk
 from evalkit.workflow.gates import CanarySpec, GateSpec
+from evalkit.workflow.kinds import written_kind
 from evalkit.workflow.values import JsonValue, Pattern
 
 __all__ = [
@@ -34,10 +35,6 @@ __all__ = [
     "SloSpec",
     "WorkflowSpec",
 ]
-
-
-_WRITTEN = ("http://", "https://", "python:", "command:")
-"""How a target begins that needs no declaration under ``providers:``."""
 
 
 class ModelSpec(FileModel):
@@ -64,7 +61,7 @@ class ModelSpec(FileModel):
     @property
     def provider(self) -> str:
         """The part before the first colon; the whole of a target that is written straight here."""
-        return self.model if self.model.startswith(_WRITTEN) else self.model.partition(":")[0]
+        return self.model if written_kind(self.model) else self.model.partition(":")[0]
 
     @property
     def name(self) -> str:

@@ -32,15 +32,13 @@ from evalkit.records import (
 from evalkit.text import scrub
 from evalkit.workflow import textcalls
 from evalkit.workflow.answers import admit
+from evalkit.workflow.kinds import PROGRAMS
 from evalkit.workflow.prompts import prompt_values
 from evalkit.workflow.routing import Attempt, escalation, fallback
 from evalkit.workflow.tools import find_recorded
 from evalkit.workflow.workflow import Prepared, Workflow
 
 __all__ = ["CallMemory", "LagMeter", "run_trial"]
-
-_PROGRAMS = frozenset({"app", "python", "command"})
-"""Kinds of targets that are programs of the user and get more than a conversation."""
 
 
 class CallMemory(Protocol):
@@ -305,12 +303,9 @@ class _Trial:
         self.unsaved = (step, digest, response)
         return response, replaced
 
-    def _is_program(self, provider: str) -> bool:
-        return self.workflow.provider_identities.get(provider, {}).get("kind") in _PROGRAMS
-
     def _context(self, provider: str) -> Mapping[str, Json]:
         """What a program of the user is given beside the conversation; models get none."""
-        if not self._is_program(provider):
+        if self.workflow.kind_of(provider) not in PROGRAMS:
             return {}
         values = prompt_values(self.case, self.documents, intent=self.intent, risk=self.risk)
         documents = [
@@ -336,14 +331,11 @@ class _Trial:
 
     def _cost(self, model: str, provider: str, response: ChatResponse) -> tuple[int | None, CallError | None]:
         """What a call cost, where that is known, and the fault where it should be; the call is in the trace anyway."""
-        if response.cost_microusd is not None:
-            return response.cost_microusd, None
-        if response.usage.source == "none":
-            return None, None
         try:
-            return self.prices.find(model).cost_microusd(response.usage), None
+            return self.prices.cost_of(model, response.usage, response.cost_microusd), None
         except ConfigError as error:
-            return None, None if self._is_program(provider) else CallError(str(error), kind="price")
+            free = self.workflow.kind_of(provider) in PROGRAMS
+            return None, None if free else CallError(str(error), kind="price")
 
     def _requested(self, response: ChatResponse) -> tuple[RequestedCall, ...]:
         if self.workflow.spec.tool_calls == "native":

@@ -46,6 +46,11 @@ class Workflow:
     files: Mapping[str, Path] = field(default_factory=dict)
     """Component key to the file that holds it."""
 
+    def kind_of(self, provider: str) -> str:
+        """The kind of a target; an empty text where the workflow was loaded without the identities of its targets."""
+        kind: str = self.provider_identities.get(provider, {}).get("kind", "")
+        return kind
+
     def model_of(self, route: str) -> ModelSpec:
         """The model pin of a route."""
         return self.models[self.routes.routes[route].model]

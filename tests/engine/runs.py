@@ -8,15 +8,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from evalkit import codec
+from evalkit.engine.journal import read_entries, read_head
+from evalkit.records import Trace
+from evalkit.store.schema import StoredTrial
 from tests.conftest import ProjectFolder, clean_environment
 from tests.servers import Reply, chat_body, serve
 
-__all__ = ["Calls", "counting_server", "equal_parts", "slow_project", "start", "verdict_of"]
+__all__ = ["Calls", "counting_server", "equal_parts", "read_journal", "slow_project", "start", "verdict_of"]
 
 ANSWERS = ("30 days [returns-2026]", "50 euros [delivery-2026]", "I can't help with that.", "14 days")
 
@@ -86,3 +91,25 @@ def equal_parts(verdict: dict[str, Any]) -> dict[str, Any]:
 
     kept: dict[str, Any] = plain(verdict)
     return kept
+
+
+def read_journal(path: Path, redaction: str, keys: Container[str] | None = None) -> Iterator[StoredTrial]:
+    """The finished trials of a journal that were masked with the given rules.
+
+    Args:
+        path: The journal.
+        redaction: Fingerprint of the masking rules.
+        keys: Only trials with these keys; default all.
+    """
+    head = read_head(path)
+    if head is None or head.redaction != redaction:
+        return
+    for entry in read_entries(path, "T"):
+        row = entry.head
+        if keys is not None and row["trial_key"] not in keys:
+            continue
+        try:
+            trace = codec.decode(Trace, entry.parts[1])
+        except codec.ValidationError:
+            continue
+        yield StoredTrial(trace, row["case_digest"], row["trial_key"], row["source_run"])

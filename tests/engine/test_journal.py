@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.engine.journal import Journal, PlanHead, is_written, read_entries, read_head, read_journal
+from evalkit.engine.journal import Journal, PlanHead, is_written, read_entries, read_head
 from evalkit.errors import StorageError
 from evalkit.records import Score, Trace
 from evalkit.store.schema import StoredTrial
+from tests.engine.runs import read_journal
 
 HEAD = PlanHead("R", 1, "w", "plan", "masking", "grading")
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import signal
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evalkit.engine.journal import read_entries, read_journal
+from evalkit.engine.journal import read_entries
 from evalkit.errors import ExitCode
 from evalkit.store import Runs
 from tests.conftest import ProjectFolder
 from tests.servers import Reply, chat_body, serve
 
-from .runs import Calls, counting_server, slow_project, start, verdict_of
+from .runs import Calls, counting_server, read_journal, slow_project, start, verdict_of
 
 
 def left_journal(project: ProjectFolder) -> Path:
@@ -175,6 +176,48 @@ def test_finished_calls_of_a_trial_that_was_cut_off_are_not_made_again(project: 
     first = [Calls.identity(request) for request in seen if request["messages"][-1]["role"] != "tool"]
     assert len(set(first)) == 24
     assert len(first) - 24 <= 2, "all but those that were in flight themselves are remembered"
+
+
+def test_a_trial_that_failed_in_its_second_call_does_not_pay_for_the_first_again(project: ProjectFolder) -> None:
+    broken = True
+
+    def answer(request: dict[str, Any]) -> Reply:
+        if request["messages"][-1]["role"] == "tool":
+            again = broken and "number 3" in str(request["messages"])
+            return Reply(b'{"error": "no"}', 400) if again else dear(request)
+        call = {"id": "a", "type": "function", "function": {"name": "look_up", "arguments": '{"what": "returns"}'}}
+        body = json.loads(chat_body("", tool_calls=[call]))
+        body["usage"] = {"prompt_tokens": 1_000_000, "completion_tokens": 0}
+        return Reply(json.dumps(body).encode())
+
+    project.write(
+        "tools.json",
+        json.dumps([{"name": "look_up", "parameters": {"type": "object", "properties": {"what": {"type": "string"}}}}]),
+    )
+    with serve(answer) as (address, seen):
+        slow_project(project, address, concurrency=1, tools="tools.json", budget={"per_run": "$20"})
+        assert project.run("run").code == ExitCode.BUDGET
+        broken = False
+        project.configure_workflow(budget={})
+        verdict = verdict_of(project.run("run", "--resume", "--format", "json").out)
+    first = [Calls.identity(request) for request in seen if request["messages"][-1]["role"] != "tool"]
+    assert len(first) == len(set(first)) == 24
+    assert verdict["counts"]["error"] == 0
+    assert (verdict["model_calls"], verdict["cost_microusd"]) == (len(seen), 48_000_000)
+
+
+def test_fresh_trials_of_long_ago_are_not_fresh(project: ProjectFolder) -> None:
+    with serve(dear) as (address, seen):
+        slow_project(project, address, concurrency=1, budget={"per_run": "$5"})
+        assert project.run("run", "--fresh").code == ExitCode.BUDGET
+        project.configure_workflow(budget={})
+        journal = left_journal(project)
+        lines = journal.read_bytes().splitlines(keepends=True)
+        head = json.loads(lines[0].split(b"\t", 1)[1])
+        body = b"P\t" + json.dumps({**head, "created_us": head["created_us"] - 25 * 3600 * 1_000_000}).encode()
+        journal.write_bytes(b"%08x " % zlib.crc32(body) + body + b"\n" + b"".join(lines[1:]))
+        verdict = verdict_of(project.run("run", "--fresh", "--format", "json").out)
+    assert (verdict["model_calls"], len(seen)) == (24, 24 + 5)
 
 
 def test_a_full_disk_ends_the_run_and_it_goes_on_when_there_is_room(project: ProjectFolder) -> None:
