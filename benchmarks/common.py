@@ -12,9 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
-from evalkit.goldens import dump_jsonl
 from evalkit.records import Case, Document, Expectation, Message
 
 Row = Sequence[object]
@@ -31,7 +28,7 @@ def cpu_of(function: Callable[[], object]) -> float:
 def cpu_of_command(*arguments: str) -> float:
     """CPU seconds of a command, its children included."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -63,21 +60,3 @@ def scratch_folder() -> Iterator[Path]:
     """A temporary folder that goes however the benchmark ends."""
     with tempfile.TemporaryDirectory(prefix="evalkit-bench-") as folder:
         yield Path(folder)
-
-
-def make_project(folder: Path, count: int, model: str = "simulator:sim-flawless-1") -> None:
-    """Lay down a project of so many cases."""
-    (folder / "cases.jsonl").write_text(dump_jsonl(sample_case(n) for n in range(count)), encoding="utf-8")
-    (folder / "prompt.md").write_text(
-        "Answer only from the documents.\n"
-        '{% for d in documents %}<document id="{{ d.id }}">{{ d.text }}</document>\n{% endfor %}',
-        encoding="utf-8",
-    )
-    workflow = {
-        "golden_set": "cases.jsonl",
-        "prompt": "prompt.md",
-        "model": model,
-        "graders": ["refusal", "answer", "cost", "latency"],
-    }
-    config = {"workflows": {"bench": workflow}, "concurrency": 64}
-    (folder / "evalkit.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")

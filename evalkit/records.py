@@ -7,7 +7,7 @@ micro-dollars (1 USD = 1,000,000), so that a record has one canonical form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -43,6 +43,7 @@ __all__ = [
     "TraceError",
     "TraceStatus",
     "Usage",
+    "question_of",
 ]
 
 Json: TypeAlias = Any
@@ -95,6 +96,11 @@ class Message:
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+
+
+def question_of(conversation: Sequence[Message]) -> str:
+    """What a conversation asks: the text of its last user turn, empty where there is none."""
+    return next((turn.content for turn in reversed(conversation) if turn.role == "user"), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +196,11 @@ class Case:
     tags: tuple[str, ...] = ()
     provenance: Provenance = Provenance()
     notes: str = ""
+
+    @property
+    def question(self) -> str:
+        """What the case asks; see :func:`question_of`."""
+        return question_of(self.input)
 
     @property
     def cluster_key(self) -> str:

@@ -61,14 +61,15 @@ def _built(golden: GoldenSet) -> str:
 def validate_(sets: tuple[Path, ...], strict: bool, near_duplicates: bool | None, output: str) -> int:
     """Check SETS (default all of the project): schema, duplicates, expectations, tools, slices, the card."""
     from evalkit.errors import ExitCode
-    from evalkit.goldens import validate
+    from evalkit.goldens import load_and_validate
     from evalkit.goldens.jsonl import safe_json
 
     findings: list[tuple[str, Finding]] = []
-    for name, golden, workflow in _sets(sets):
+    for name, location, version, workflow in _sets(sets):
         documents = workflow.corpus.documents if workflow and workflow.corpus else ()
-        found = validate(
-            golden,
+        golden, found = load_and_validate(
+            location,
+            version,
             tools=workflow.tools if workflow else (),
             corpus_ids=frozenset(document.id for document in documents),
             near_duplicates=near_duplicates,
@@ -100,18 +101,16 @@ def _findings(findings: Sequence[tuple[str, Finding]]) -> str:
     return table(headers[first:], [[_line(cell) for cell in row[first:]] for row in rows])
 
 
-def _sets(paths: tuple[Path, ...]) -> Iterator[tuple[str, GoldenSet, Workflow | None]]:
-    """The sets to check, each with its workflow where a project is at hand."""
-    from evalkit.goldens import load
-
+def _sets(paths: tuple[Path, ...]) -> Iterator[tuple[str, Path, str | None, Workflow | None]]:
+    """The sets to check, where they are, in which version, each with its workflow where a project is at hand."""
     workflows = _workflows(needed=not paths)
     for path in paths:
         here = (path.resolve(), path.resolve().parent)
         owner = next((workflow for workflow in workflows.values() if workflow.golden_path.resolve() in here), None)
-        yield str(path), load(path), owner
+        yield str(path), path, None, owner
     if not paths:
         for name, workflow in workflows.items():
-            yield name, load(workflow.golden_path, workflow.spec.golden_version), workflow
+            yield name, workflow.golden_path, workflow.spec.golden_version, workflow
 
 
 def _workflows(*, needed: bool) -> dict[str, Workflow]:

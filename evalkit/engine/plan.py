@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evalkit.engine.estimate import SAMPLE, Estimate, brings_costs, estimate_cases
-from evalkit.engine.reuse import Keys, Reuse, find_reuse, keys_of_equal_run
+from evalkit.engine.reuse import KEY_WIDTH, Keys, Reuse, find_reuse, keys_of_equal_run
 from evalkit.engine.selection import Selection, select_cases
 from evalkit.errors import ConfigError
 from evalkit.goldens import GoldenSet
@@ -162,7 +162,7 @@ def make_plan(
 def _keys(workflow: Workflow, golden: GoldenSet, case_ids: pa.Array, count: int) -> Keys:
     """The key of every trial; the cases are read once and not kept."""
     ids = None if len(case_ids) == golden.count else frozenset(case_ids.to_pylist())
-    keys = np.empty(len(case_ids) * count, "S64")
+    keys = np.empty(len(case_ids) * count, f"S{KEY_WIDTH}")
     place = 0
     for case, digest in golden.iter_cases(ids):
         prepared = workflow.prepared(case)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
@@ -11,20 +12,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from evalkit._version import __version__
 from evalkit.engine.journal import JournalReader, read_head
 from evalkit.goldens import GoldenSet
+from evalkit.store.arrays import fixed_texts
 from evalkit.store.baselines import Baselines
 from evalkit.store.runs import RunFolder, Runs
 from evalkit.workflow import Workflow
 
-__all__ = ["Keys", "Reuse", "find_reuse", "journal_places", "keys_of_equal_run"]
+__all__ = ["KEY_WIDTH", "Keys", "Reuse", "find_reuse", "journal_places", "keys_of_equal_run"]
 
+KEY_WIDTH = 64
+"""Bytes of a trial key."""
 Keys: TypeAlias = NDArray[np.bytes_]
 Places: TypeAlias = NDArray[np.int64]
 
 _LOOK_BACK = 50
 """Newest runs of a workflow that are looked at, beside those of its baselines: the cost of a plan must not grow with
 the age of a project."""
+_BATCH = 4_096
+"""Lines of a journal that are looked up at a time."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +48,17 @@ class Reuse:
 def keys_of_equal_run(runs: Runs, workflow: Workflow, golden: GoldenSet, count: int, redaction: str) -> Keys | None:
     """The trial keys of an earlier run of the same configuration on the same golden set.
 
-    A trial key is a function of the configuration, the case and the trial, so that equal ones need not be computed.
+    A trial key is a function of the configuration, the case and the trial, so that equal ones need not be computed:
+    as long as the same evalkit retrieves the documents and renders the prompts.
     """
     for folder in _looked_at(runs, workflow.name):
         run = folder.run
-        same = (run.configuration.fingerprint, run.golden_set.digest, run.trials_per_case, run.redaction) == (
-            workflow.configuration.fingerprint,
-            golden.digest,
-            count,
-            redaction,
-        )
+        then = (run.configuration.fingerprint, run.golden_set.digest, run.trials_per_case, run.redaction, run.evalkit)
+        same = then == (workflow.configuration.fingerprint, golden.digest, count, redaction, __version__)
         if same and run.selection == "all" and not run.shard and run.trials == golden.count * count:
             table = folder.trials(["trial_key", "case_id", "trial"])
             if _is_whole(table, golden, count):
-                return np.asarray(table.column(0).to_numpy(zero_copy_only=False), "S64")
+                return fixed_texts(table.column(0), KEY_WIDTH)
     return None
 
 
@@ -110,11 +114,9 @@ def _candidates(
         if folder.run.redaction != redaction:
             continue
         table = folder.trials(["trial_key", "status"])
-        usable = table.filter(np.asarray(table.column("status")) == "ok").column("trial_key")
-        yield (
-            Reuse(folder.path.name, folder=folder),
-            _places(np.asarray(usable.to_numpy(zero_copy_only=False), "S64"), keys, order),
-        )
+        usable = table.filter(pc.equal(table.column("status"), "ok")).column("trial_key")
+        places, _ = _places(fixed_texts(usable, KEY_WIDTH), keys, order)
+        yield Reuse(folder.path.name, folder=folder), places
 
 
 def _looked_at(runs: Runs, workflow: str) -> Iterator[RunFolder]:
@@ -133,36 +135,23 @@ def _looked_at(runs: Runs, workflow: str) -> Iterator[RunFolder]:
                 yield there
 
 
-def _places(found: Keys, keys: Keys, order: Places) -> Places:
-    """Places among ``keys`` of those that were found; ``order`` sorts ``keys``."""
-    if not len(found) or not len(keys):
-        return np.empty(0, np.int64)
+def _places(found: Keys, keys: Keys, order: Places) -> tuple[Places, NDArray[np.bool_]]:
+    """Places among ``keys`` of those that were found, and which ones they are; ``order`` sorts ``keys``."""
+    if not len(keys):
+        return np.empty(0, np.int64), np.zeros(len(found), np.bool_)
     at = np.minimum(np.searchsorted(keys, found, sorter=order), len(keys) - 1)
     places = order[at]
-    return np.asarray(places[keys[places] == found], np.int64)
+    there = keys[places] == found
+    return places[there], there
 
 
 def journal_places(journal: JournalReader, keys: Keys, order: Places | None = None) -> Places:
     """Where the newest good line of each trial begins in a journal; -1 where it has none."""
     offsets = np.full(len(keys), -1, np.int64)
     order = np.argsort(keys) if order is None else order
-    batch: list[tuple[str, int]] = []
-
-    def enter() -> None:
-        names = np.asarray([key for key, _ in batch], "S64")
-        starts = np.asarray([start for _, start in batch], np.int64)
-        at = np.minimum(np.searchsorted(keys, names, sorter=order), len(keys) - 1)
-        places = order[at]
-        same = keys[places] == names
-        offsets[places[same]] = starts[same]
-        batch.clear()
-
-    for entry in journal.entries("T"):
-        row = entry.head
-        if row["status"] == "ok":
-            batch.append((row["trial_key"], entry.offset))
-        if len(batch) == 4096:
-            enter()
-    if batch:
-        enter()
+    rows = ((entry.head, entry.offset) for entry in journal.entries("T"))
+    good = ((row["trial_key"], offset) for row, offset in rows if row["status"] == "ok")
+    while batch := list(islice(good, _BATCH)):
+        places, there = _places(np.asarray([key for key, _ in batch], keys.dtype), keys, order)
+        offsets[places] = np.asarray([start for _, start in batch], np.int64)[there]
     return offsets

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evalkit.atomic import atomic_path
 from evalkit.engine.selection import parse_shard
 from evalkit.errors import StoreError, UsageError
 from evalkit.fingerprint import fingerprint
 from evalkit.records import Run
-from evalkit.store.cases import cases_path
+from evalkit.store.cases import adopt_cases
 from evalkit.store.merge import RunSource, merge_chunks
 from evalkit.store.runs import RunFolder, Runs, new_run_id
 from evalkit.store.writer import Chunk
@@ -39,6 +38,8 @@ class ShardSet:
 def find_shards(runs: Runs, places: Sequence[Path], workflows: Sequence[str]) -> list[ShardSet]:
     """The newest set of shards of each workflow; one that is not whole is an error, and no older one takes its place.
 
+    Where no workflows are named, those whose newest set was merged on an earlier occasion are left out.
+
     Args:
         runs: The store that is looked through where no place is given.
         places: Stores or runs, as they were fetched from other machines.
@@ -59,6 +60,8 @@ def find_shards(runs: Runs, places: Sequence[Path], workflows: Sequence[str]) ->
     newest: dict[str, dict[int, RunFolder]] = {}
     for group in sorted(groups.values(), key=_age):
         newest[next(iter(group.values())).run.workflow] = group
+    if not workflows:
+        newest = _without_old(newest, runs)
     if not newest:
         raise UsageError(
             "there are no shards here",
@@ -66,6 +69,24 @@ def find_shards(runs: Runs, places: Sequence[Path], workflows: Sequence[str]) ->
             fix="make them: evalkit run --shard 1/2",
         )
     return [_whole(workflow, group) for workflow, group in sorted(newest.items())]
+
+
+def _without_old(newest: dict[str, dict[int, RunFolder]], runs: Runs) -> dict[str, dict[int, RunFolder]]:
+    """Without the sets that were merged before the newest of all was begun: they belong to an earlier occasion.
+
+    One that was merged after that stays, so that a merge that broke off is made again as a whole.
+    """
+    latest = max(newest.values(), key=_age, default={})
+    begun = min((folder.path.name for folder in latest.values()), default="")
+
+    def is_old(workflow: str, group: dict[int, RunFolder]) -> bool:
+        if group is latest:
+            return False
+        parts = _span([folder.run for folder in group.values()])
+        earlier = (folder for folder in runs.newest_first(workflow) if folder.path.name < begun)
+        return any(not folder.run.shard and _span([folder.run]) == parts for folder in earlier)
+
+    return {workflow: group for workflow, group in newest.items() if not is_old(workflow, group)}
 
 
 def _runs_in(place: Path) -> Iterator[RunFolder]:
@@ -126,13 +147,15 @@ def merge_shards(runs: Runs, shards: ShardSet) -> RunFolder:
     """
     first = shards.run
     runs.prepare()
-    _take_cases(runs, shards)
+    adopt_cases(runs.root, first.golden_set, first.redaction, [folder.path.parent.parent for folder in shards.folders])
     ids = pa.concat_arrays([folder.trials(["case_id"]).column(0).combine_chunks() for folder in shards.folders])
     case_ids = pc.unique(ids)
     case_ids = case_ids.take(pc.sort_indices(case_ids))
     run_id = new_run_id()
     sources = [RunSource(folder, first.graders, first.grading) for folder in shards.folders]
-    with runs.writer(run_id, first.grading, first.graders) as writer:
+    with ExitStack() as stack:
+        stack.callback(runs.drop_partial, run_id)
+        writer = stack.enter_context(runs.writer(run_id, first.grading, first.graders))
         trials = 0
         for chunk in merge_chunks(case_ids, sources, run_id):
             writer.add(chunk)
@@ -148,9 +171,7 @@ def merge_shards(runs: Runs, shards: ShardSet) -> RunFolder:
                 f"the shards hold {len(case_ids):,} of the {first.golden_set.cases:,} cases of the golden set",
                 file=shards.folders[0].path,
             )
-        whole = RunFolder(writer.finish(_merged(run_id, [folder.run for folder in shards.folders], trials)))
-    runs.drop_partial(run_id)
-    return whole
+        return RunFolder(writer.finish(_merged(run_id, [folder.run for folder in shards.folders], trials)))
 
 
 def _check_repeats(chunk: Chunk, run: Run, shards: ShardSet) -> None:
@@ -164,27 +185,18 @@ def _check_repeats(chunk: Chunk, run: Run, shards: ShardSet) -> None:
         )
 
 
-def _take_cases(runs: Runs, shards: ShardSet) -> None:
-    """Bring the masked cases along from the store of a shard."""
-    run = shards.run
-    target = cases_path(runs.root, run.golden_set.digest, run.redaction)
-    if target.exists():
-        return
-    for folder in shards.folders:
-        source = cases_path(folder.path.parent.parent, run.golden_set.digest, run.redaction)
-        if source.exists():
-            with atomic_path(target) as partial:
-                shutil.copyfile(source, partial)
-            return
-    raise StoreError("the cases of the shards are in none of their stores", file=target)
+def _span(parts: Sequence[Run]) -> tuple[int, int]:
+    """When the first of some runs was begun and the last finished."""
+    return min(part.created_us for part in parts), max(part.finished_us for part in parts)
 
 
 def _merged(run_id: str, parts: Sequence[Run], trials: int) -> Run:
+    created, finished = _span(parts)
     return replace(
         parts[0],
         run_id=run_id,
-        created_us=min(part.created_us for part in parts),
-        finished_us=max(part.finished_us for part in parts),
+        created_us=created,
+        finished_us=finished,
         trials=trials,
         reused=sum(part.reused for part in parts),
         errors=sum(part.errors for part in parts),

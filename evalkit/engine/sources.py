@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,21 +11,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from evalkit import codec
 from evalkit.engine.estimate import brings_costs
 from evalkit.engine.journal import JournalReader
 from evalkit.engine.plan import Plan
 from evalkit.engine.reuse import Reuse
 from evalkit.providers import PriceTable
-from evalkit.records import GraderRef, Score, Trace
-from evalkit.store.merge import RunSource, TrialSource, chunk_of
+from evalkit.records import GraderRef
+from evalkit.store.merge import Grade, Revise, RunSource, TrialSource, graded_again
 from evalkit.store.schema import StoredTrial, scores_from_rows, traces_from_json, trials_from_rows
 from evalkit.store.writer import Chunk
 from evalkit.workflow import Workflow
 
-__all__ = ["GradeAgain", "JournalSource", "plan_sources"]
-
-GradeAgain = Callable[[Sequence[Trace]], Sequence[Score]]
+__all__ = ["JournalSource", "plan_sources"]
 
 
 @dataclass
@@ -49,8 +46,8 @@ class JournalSource:
     count: int
     graders: Sequence[GraderRef]
     graded: bool = True
-    grade: GradeAgain | None = None
-    revise: Callable[[StoredTrial], StoredTrial] | None = None
+    grade: Grade | None = None
+    revise: Revise | None = None
 
     def __post_init__(self) -> None:
         self._place = 0
@@ -69,14 +66,8 @@ class JournalSource:
                 [(row["case_id"], row["trial"], text) for row, (_, text, _) in zip(rows, entries, strict=True)]
             )
             return Chunk(trials_from_rows("", rows), traces, scores_from_rows("", scores))
-        stored = [
-            StoredTrial(codec.decode(Trace, text), row["case_digest"], row["trial_key"], row["source_run"])
-            for row, (_, text, _) in zip(rows, entries, strict=True)
-        ]
-        if self.revise is not None:
-            stored = [self.revise(item) for item in stored]
         assert self.grade is not None, "whoever revises can grade"  # noqa: S101
-        return chunk_of(stored, self.graders, self.grade([item.trace for item in stored]))
+        return graded_again(rows, [text for _, text, _ in entries], self.graders, self.grade, self.revise)
 
 
 def plan_sources(
@@ -84,7 +75,7 @@ def plan_sources(
     prices: PriceTable,
     graders: Sequence[GraderRef],
     grading: str,
-    grade: GradeAgain,
+    grade: Grade,
 ) -> list[TrialSource]:
     """What the reused trials of a plan are read from."""
     return [_source(plan, number, reuse, prices, graders, grading, grade) for number, reuse in enumerate(plan.reuses)]
@@ -97,7 +88,7 @@ def _source(
     prices: PriceTable,
     graders: Sequence[GraderRef],
     grading: str,
-    grade: GradeAgain,
+    grade: Grade,
 ) -> TrialSource:
     mine = plan.origin == number
 
@@ -112,7 +103,7 @@ def _source(
         )  # fmt: skip
     assert reuse.folder is not None, "it is a run"  # noqa: S101
     same = _same_prices(reuse, prices)
-    keys = None if mine.all() and reuse.folder.run.trials == plan.total else pa.array(plan.keys[mine].astype(str))
+    keys = None if mine.all() and reuse.folder.run.trials == plan.total else np.sort(plan.keys[mine])
     return RunSource(reuse.folder, graders, grading, keys, None if same else revise, grade)
 
 

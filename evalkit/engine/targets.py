@@ -140,7 +140,10 @@ class Targets:
             from evalkit.providers.command import Command
 
             mapping = AppSpec(request=spec.request, answer=spec.answer)
-            return Command(name, spec.command or "", root, spec=mapping, version=spec.version, timeout=spec.timeout)
+            return Command(
+                name, spec.command or "", root, spec=mapping, version=spec.version, timeout=spec.timeout,
+                concurrency=self._connections,
+            )  # fmt: skip
         return HttpVendor(
             name,
             _dialect(spec),

@@ -182,7 +182,7 @@ def _result(
         touched=bool(evidence.touched[place]),
         graders=graders,
         slices=case.slice_keys if case else {},
-        question=next((turn.content for turn in reversed(case.input) if turn.role == "user"), "") if case else "",
+        question=case.question if case else "",
     )
 
 

@@ -35,8 +35,9 @@ def doubt_latency(result: RuleResult, rule: GateRule, evidence: Evidence) -> Rul
     measure latency", calls it coordinated omission), and the pass would not be one under the load that was meant.
 
     So: where the 95th percentile of the hold-ups, over the trials of the rule, is more than a tenth of the measured
-    statistic, a rule does not pass; and it blocks only where it would with the longest hold-up taken off. For a limit
-    the candidate's trials count, for a comparison those of both runs, each against its own statistic. Simulated
+    statistic, a rule does not pass; and it blocks only where it would with the longest hold-up taken off. A single
+    hold-up can make the largest latency: for a rule on that the longest stands in the place of the percentile. For a
+    limit the candidate's trials count, for a comparison those of both runs, each against its own statistic. Simulated
     latencies are stated and not measured: they are left out. Trials that were carried over carry their own hold-ups.
     Where a run was stored before hold-ups were recorded, a comparison that passes is a note.
     """
@@ -47,6 +48,7 @@ def doubt_latency(result: RuleResult, rule: GateRule, evidence: Evidence) -> Rul
     if result.kind in ("drop", "increase"):
         sides.append(("the baseline", before, result.baseline))
     inside = evidence.in_slice(rule.slice)
+    quantile, which = (1.0, "longest") if rule.metric == "max" else (_QUANTILE, "95th percentile")
     doubts, longest, unknown = [], 0.0, []
     for name, lags, measured in sides:
         seconds = lags.seconds[inside[lags.places]]
@@ -54,14 +56,14 @@ def doubt_latency(result: RuleResult, rule: GateRule, evidence: Evidence) -> Rul
             unknown.append(name)
         if not len(seconds) or measured is None:
             continue
-        held = percentile(seconds, _QUANTILE)
+        held = percentile(seconds, quantile)
         if held > MOST_LAG * measured:
             doubts.append(f"in {name} by {amount(held, 'seconds')}, of {amount(measured, 'seconds')} measured")
             longest = max(longest, float(np.max(seconds)))
     if doubts and not (result.status == "block" and _blocks_without(result, longest)):
         said = result.sentence.rstrip(".")
         sentence = (
-            f"The measured {rule.grader} cannot be trusted: the client itself was held up (95th percentile) "
+            f"The measured {rule.grader} cannot be trusted: the client itself was held up ({which}) "
             f"{' and '.join(doubts)}; {_ADVICE}. ({said}.)"
         )
         return replace(result, status="inconclusive", sentence=sentence)

@@ -48,7 +48,7 @@ class RateComparison:
         before, now = pairs.before, pairs.now
         width = len(now.table.outcomes)
         self._size = 2 * width * len(before.table.outcomes)
-        kind = np.uint8 if self._size <= 256 else np.uint32
+        kind = np.uint8 if self._size < 256 else np.uint32  # 2 * width must fit too
         joint: Codes = before.codes.astype(kind)
         joint *= 2 * width
         joint += now.codes.astype(kind) * 2

@@ -147,16 +147,20 @@ def _in_step(
 
 
 def common_cases(baseline: RunFolder, candidate: RunFolder) -> Any:
-    """Sorted ids of the cases whose content is equal in both runs: an Arrow array."""
-    digests = [
-        set(zip(*(_column(folder, name) for name in ("case_id", "case_digest")), strict=True))
-        for folder in (baseline, candidate)
-    ]
-    return texts(sorted({case_id for case_id, _ in digests[0] & digests[1]}))
+    """Sorted ids of the cases whose content is equal in both runs: an Arrow array.
+
+    Raises:
+        StoreError: when a segment cannot be read.
+    """
+    mine = candidate.trials(["case_id", "case_digest"])
+    same = pc.is_in(_contents(mine), value_set=_contents(baseline.trials(["case_id", "case_digest"])))
+    ids = one_array(pc.unique(mine.column("case_id").filter(same)), pa.string())
+    return ids.take(pc.array_sort_indices(ids))
 
 
-def _column(folder: RunFolder, name: str) -> list[str]:
-    return [text for batch in scan_segment(folder.trials_path, [name]) for text in batch.column(0).to_pylist()]
+def _contents(trials: pa.Table) -> Any:
+    """Content and case of each trial in one text; the first, a fingerprint, holds no NUL."""
+    return pc.binary_join_element_wise(trials.column("case_digest"), trials.column("case_id"), "\0")
 
 
 @dataclass(frozen=True)

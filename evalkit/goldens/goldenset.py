@@ -6,6 +6,7 @@ import datetime as dt
 import difflib
 import json
 from collections.abc import Container, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +21,14 @@ from evalkit.goldens.card import CARD_NAME, Card, Change, check_version, read_ca
 from evalkit.goldens.digest import WIDTH, set_digest
 from evalkit.goldens.jsonl import load_jsonl
 from evalkit.goldens.parquet import read_table, write_parquet
-from evalkit.goldens.rows import Rows, TableRows, check_ids, open_rows, position_of, read_positions
+from evalkit.goldens.rows import Look, Rows, TableRows, check_ids, open_rows, position_of, read_positions
 from evalkit.goldens.schema import cases_to_table, table_to_cases
 from evalkit.records import Case, GoldenSetRef
 
 __all__ = ["GoldenSet", "build", "from_cases", "load", "read_table", "write_parquet"]
+
+_FEW = 100
+"""So many times as many cases as are wanted: then these are looked up one by one instead of passing all."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,9 @@ class GoldenSet:
         positions = range(self.count)[start:stop]
         if ids is None:
             return np.arange(positions.start, positions.stop)
+        if isinstance(ids, AbstractSet) and len(ids) * _FEW < len(positions):
+            places = (position_of(self.ids, name) for name in ids)
+            return np.array(sorted(place for place in places if place is not None and place in positions), np.int64)
         there = self.ids.slice(positions.start, len(positions)).to_pylist()
         return np.array([position for position, name in zip(positions, there, strict=True) if name in ids], np.int64)
 
@@ -168,25 +175,30 @@ def _where_instead(location: Path) -> str:
     return f"did you mean `{close[0]}`? if not, {build}" if close else build
 
 
-def load(location: Path, version: str | None = None) -> GoldenSet:
+def load(location: Path, version: str | None = None, look: Look | None = None) -> GoldenSet:
     """Read a golden set: a folder with a card, a single ``.parquet`` file, or a ``.jsonl`` file.
 
     In a folder the version is the one asked for, or the newest of the card's changelog; its
     content must have the digest that the changelog states.
 
+    Args:
+        location: Where it is.
+        version: Which version; names a set without a card.
+        look: Is shown the rows of a Parquet file as :func:`evalkit.goldens.rows.open_rows` reads them.
+
     Raises:
         GoldenSetError: when it is missing, damaged, foreign, empty, or not what the card says.
     """
     if location.is_dir():
-        return _load_folder(location, version)
+        return _load_folder(location, version, look)
     if not location.exists():
         raise GoldenSetError("no golden set here", file=location, fix=_where_instead(location))
     if location.suffix == ".jsonl":
         return from_cases(location.stem, version or "working", load_jsonl(location), path=location)
-    return GoldenSet(location.stem, version or location.stem, open_rows(location), path=location)
+    return GoldenSet(location.stem, version or location.stem, open_rows(location, look), path=location)
 
 
-def _load_folder(folder: Path, version: str | None) -> GoldenSet:
+def _load_folder(folder: Path, version: str | None, look: Look | None) -> GoldenSet:
     try:
         card = read_card(folder)
     except ConfigError as error:
@@ -206,7 +218,7 @@ def _load_folder(folder: Path, version: str | None) -> GoldenSet:
     if stated is None or not path.exists():
         known = ", ".join(change.version for change in card.changelog) or "none"
         raise GoldenSetError(f"no version `{wanted}`", file=path, fix=f"versions in the card: {known}")
-    golden = GoldenSet(card.name, wanted, open_rows(path), card, path)
+    golden = GoldenSet(card.name, wanted, open_rows(path, look), card, path)
     if stated != golden.digest:
         raise GoldenSetError(
             "the content is not what the card states: the file was changed after it was built",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,10 @@ from evalkit.errors import GoldenSetError
 from evalkit.goldens.digest import WIDTH, Digests, row_digests
 from evalkit.goldens.parquet import PIECE, Stamp, read_groups, read_table, row_groups, stamp_of
 
-__all__ = ["FileRows", "Rows", "TableRows", "check_ids", "open_rows", "position_of", "read_positions"]
+__all__ = ["FileRows", "Look", "Rows", "TableRows", "check_ids", "open_rows", "position_of", "read_positions"]
+
+Look: TypeAlias = Callable[[pa.RecordBatch], None]
+"""Who looks at rows while they are read for something else."""
 
 
 class Rows(Protocol):
@@ -124,10 +127,14 @@ class FileRows:
             )
 
 
-def open_rows(path: Path) -> Rows:
+def open_rows(path: Path, look: Look | None = None) -> Rows:
     """Read a Parquet file once from end to end: check it, take the digests, see whether it is in canonical order.
 
     A file that another program wrote in another order is held in memory, sorted.
+
+    Args:
+        path: The file.
+        look: Is shown the rows as they come, in pieces; those of a file in another order only up to where that shows.
 
     Raises:
         GoldenSetError: when it is not readable, no golden set, without cases, or has ids that are missing or
@@ -147,6 +154,8 @@ def open_rows(path: Path) -> Rows:
         ids.append(found)
         digests[done : done + WIDTH * len(found)] = np.frombuffer(row_digests(batch), np.uint8)
         done += WIDTH * len(found)
+        if look is not None:
+            look(batch)
     if not ids:
         check_ids([], path)
     rows = FileRows(path, pa.concat_arrays(ids), digests.data.toreadonly(), groups, stamp)

@@ -5,22 +5,24 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evalkit.errors import GoldenSetError
 from evalkit.goldens.card import Card
 from evalkit.goldens.duplicates import Similar, exact_pairs, near_pairs, ordered
-from evalkit.goldens.goldenset import GoldenSet
+from evalkit.goldens.goldenset import GoldenSet, load
 from evalkit.goldens.rows import position_of, read_positions
 from evalkit.goldens.rules import Finding, Level, validate_case
 from evalkit.goldens.schema import check_cases, table_to_cases
 from evalkit.goldens.screen import Screen
 from evalkit.records import ToolSpec
 
-__all__ = ["NEAR_LIMIT", "Finding", "Level", "validate", "validate_case"]
+__all__ = ["NEAR_LIMIT", "Finding", "Level", "load_and_validate", "validate", "validate_case"]
 
 NEAR_LIMIT = 20_000
 """Cases up to which near duplicates are looked for unless asked otherwise: the work grows with the square of them."""
@@ -51,30 +53,115 @@ def validate(
     Raises:
         GoldenSetError: for a row that is no case, or a file that changed since it was loaded.
     """
-    known = {tool.name: tool for tool in tools}
-    look = golden.count <= NEAR_LIMIT if near_duplicates is None else near_duplicates
-    findings: list[Finding] = []
-    slices = _Slices()
-    reach: list[Any] = []
-    conversations: list[str] = []
+    checks = _Checks(tools, corpus_ids, near_duplicates, golden.path)
     for rows in golden.rows.read(range(len(golden.rows.groups))):
-        check_cases(rows, golden.path)
+        checks.add(rows)
+    return checks.findings(golden, today)
+
+
+def load_and_validate(
+    location: Path,
+    version: str | None = None,
+    *,
+    tools: Iterable[ToolSpec] = (),
+    corpus_ids: frozenset[str] = frozenset(),
+    today: dt.date | None = None,
+    near_duplicates: bool | None = None,
+) -> tuple[GoldenSet, list[Finding]]:
+    """Read a golden set and check it; a Parquet file in canonical order is read once for both.
+
+    Args:
+        location: See :func:`evalkit.goldens.goldenset.load`.
+        version: See there.
+        tools: See :func:`validate`, and for the others.
+        corpus_ids: Ids of further documents.
+        today: For the refresh date.
+        near_duplicates: Whether to look for them.
+
+    Raises:
+        GoldenSetError: as the two functions do, those of the first before those of the second.
+    """
+    tools = tuple(tools)
+    checks = _Checks(tools, corpus_ids, near_duplicates)
+    unfit = False
+
+    def look(rows: pa.RecordBatch) -> None:
+        nonlocal unfit
+        try:
+            if not unfit:
+                checks.add(rows)
+        except GoldenSetError:
+            unfit = True
+
+    golden = load(location, version, look)
+    if unfit or checks.rows != golden.count:  # read again, which says what is wrong and where
+        options: Any = {"tools": tools, "corpus_ids": corpus_ids, "near_duplicates": near_duplicates}
+        return golden, validate(golden, today=today, **options)
+    return golden, checks.findings(golden, today)
+
+
+class _Checks:
+    """What there is to find in rows that come some at a time.
+
+    Args:
+        tools: Tools of the workflow.
+        corpus_ids: Ids of documents that retrieval may find beside those of the case.
+        near_duplicates: Whether to look for them; None means in sets of at most ``NEAR_LIMIT`` cases.
+        file: Where the rows come from, for errors.
+    """
+
+    def __init__(
+        self,
+        tools: Iterable[ToolSpec],
+        corpus_ids: frozenset[str],
+        near_duplicates: bool | None,
+        file: Path | None = None,
+    ) -> None:
+        self.rows = 0
+        self._tools = {tool.name: tool for tool in tools}
+        self._corpus_ids = corpus_ids
+        self._near = near_duplicates
+        self._file = file
+        self._findings: list[Finding] = []
+        self._slices = _Slices()
+        self._reach: list[Any] = []
+        self._conversations: list[str] = []
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Take the next rows.
+
+        Raises:
+            GoldenSetError: for a row that is no case.
+        """
+        check_cases(rows, self._file)
         screen = Screen(rows)
-        suspects = rows.filter(pa.array(screen.suspects(corpus_ids)))
-        for case in table_to_cases(suspects, golden.path):
-            findings += validate_case(case, known, corpus_ids)
-        slices.add(rows)
-        reach.append(screen.reach)
-        conversations += [text.replace("\0", " ") for text in screen.conversations] if look else ()
-    near = near_pairs(golden.ids.to_pylist(), conversations) if look else []
-    findings += _duplicates(golden, ordered(_exact(golden, np.concatenate(reach)), near))
-    if not look:
-        findings.append(Finding("note", "near-duplicates", _not_looked(near_duplicates)))
-    findings += slices.findings(golden.card.min_slice if golden.card else 8, golden.count)
-    if golden.card is not None:
-        findings += _card(golden.card, golden.ids, today or dt.date.today())
-    order = {"error": 0, "warning": 1, "note": 2}
-    return sorted(findings, key=lambda finding: (order[finding.level], finding.rule, finding.case_id, finding.key))
+        suspects = rows.filter(pa.array(screen.suspects(self._corpus_ids)))
+        for case in table_to_cases(suspects, self._file):
+            self._findings += validate_case(case, self._tools, self._corpus_ids)
+        self._slices.add(rows)
+        self._reach.append(screen.reach)
+        self.rows += rows.num_rows
+        if self._looks:
+            self._conversations += [text.replace("\0", " ") for text in screen.conversations]
+        else:
+            self._conversations.clear()
+
+    @property
+    def _looks(self) -> bool:
+        """Whether near duplicates are looked for among as many rows as there are so far."""
+        return self.rows <= NEAR_LIMIT if self._near is None else self._near
+
+    def findings(self, golden: GoldenSet, today: dt.date | None) -> list[Finding]:
+        """All that was found, worst first, once all rows of the set are in."""
+        near = near_pairs(golden.ids.to_pylist(), self._conversations) if self._looks else []
+        found = [*self._findings, *_duplicates(golden, ordered(_exact(golden, np.concatenate(self._reach)), near))]
+        if not self._looks:
+            found.append(Finding("note", "near-duplicates", _not_looked(self._near)))
+        found += self._slices.findings(golden.card.min_slice if golden.card else 8, golden.count)
+        if golden.card is not None:
+            found += _card(golden.card, golden.ids, today or dt.date.today())
+        order = {"error": 0, "warning": 1, "note": 2}
+        return sorted(found, key=lambda finding: (order[finding.level], finding.rule, finding.case_id, finding.key))
 
 
 def _not_looked(asked: bool | None) -> str:

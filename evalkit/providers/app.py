@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from evalkit.configfile import FileModel, short_form
-from evalkit.providers.base import CallError, ChatRequest, ChatResponse, FaultClass, RequestedCall
-from evalkit.providers.dialect import Reply, StreamReader, count
+from evalkit.providers.base import CallError, ChatRequest, FaultClass, RequestedCall
+from evalkit.providers.dialect import QUOTED, Reply, StreamReader, count
 from evalkit.providers.json_path import JsonPath, keys_of
 from evalkit.providers.json_template import JsonTemplate, TemplateError
-from evalkit.records import Json, Message, RetrievedDocument, Usage
+from evalkit.records import Json, Message, RetrievedDocument, Usage, question_of
 from evalkit.text import excerpt, log_safe
 
-__all__ = ["APP_VARIABLES", "AnswerSpec", "AppDialect", "AppSpec", "RequestTemplate", "answered", "variables"]
+__all__ = ["APP_VARIABLES", "AnswerSpec", "AppDialect", "AppSpec", "RequestTemplate", "variables"]
 
 APP_VARIABLES: Mapping[str, str] = {
     "question": "the text of the last user message",
@@ -40,7 +39,6 @@ _DEFAULT_REQUEST: Mapping[str, Json] = {
 _MOST_ITEMS = 10_000
 _MOST_DOLLARS = 10**9
 _LARGEST = 1e300
-_QUOTED = 300
 
 
 def _check_template(value: dict[str, Json]) -> dict[str, Json]:
@@ -96,9 +94,8 @@ class AppSpec(FileModel):
 
 def variables(request: ChatRequest) -> dict[str, Json]:
     """What an application is given, as plain JSON of its own: see :data:`APP_VARIABLES`."""
-    question = next((turn.content for turn in reversed(request.messages) if turn.role == "user"), "")
     return {
-        "question": question,
+        "question": question_of(request.messages),
         **dict.fromkeys(("role", "tenant", "locale", "intent", "risk"), ""),
         "documents": [],
         **_plain(request.context),
@@ -131,12 +128,6 @@ def _plain(value: Json) -> Json:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
-
-
-def answered(reply: Reply, *, latency_us: int = 0, waited_us: int = 0) -> ChatResponse:
-    """A reply with its times."""
-    parts = {item.name: getattr(reply, item.name) for item in fields(reply)}
-    return ChatResponse(**parts, latency_us=latency_us, waited_us=waited_us)
 
 
 class AppDialect:
@@ -305,7 +296,7 @@ def _default_text(data: Any) -> tuple[str, Json]:
 def _refuse_error(data: Any) -> None:
     problem = data.get("error") if isinstance(data, Mapping) else None
     if problem:
-        shown = excerpt(log_safe(str(problem)[: 10 * _QUOTED]), _QUOTED)
+        shown = excerpt(log_safe(str(problem)), QUOTED)
         raise CallError(f"the application reports an error: {shown}", kind="target")
 
 

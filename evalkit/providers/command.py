@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import cast
 
 from evalkit.errors import ConfigError
-from evalkit.providers.app import AppDialect, AppSpec, answered
+from evalkit.providers.app import AppDialect, AppSpec
 from evalkit.providers.base import CallError, ChatRequest, ChatResponse
 from evalkit.providers.decode import load_json
 from evalkit.providers.dialect import Reply
@@ -106,7 +106,7 @@ class Command:
             reply = self._read(printed)
         except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise self._error(f"not an answer: {error}", "protocol") from None
-        return answered(reply, latency_us=round(spent * 1e6), waited_us=round((started - asked) * 1e6))
+        return reply.response(latency_us=round(spent * 1e6), waited_us=round((started - asked) * 1e6))
 
     def _input(self, request: ChatRequest) -> bytes:
         payload = self._dialect.payload(request, stream=False)

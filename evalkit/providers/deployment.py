@@ -89,6 +89,7 @@ class Deployment:
         """
         call = _Call(wait_when_open and self._policy.wait_when_open)
         while True:
+            call.queued = time.perf_counter()
             await self.concurrency.acquire()
             try:
                 response = await self._attempt(request, call)
@@ -106,8 +107,14 @@ class Deployment:
     async def _attempt(self, request: ChatRequest, call: _Call) -> ChatResponse:
         """Wait until one attempt may be made, and make it."""
         call.attempt = None
-        await self._wait_for_limits(request, call)
-        period = await self._admitted(call)
+        await self._wait_for_minute(request)
+        call.has_its_turn()
+        try:
+            await self._wait_as_asked(call)
+            period = await self._admitted(call)
+        except BaseException:
+            self._give_back(request)
+            raise
         call.attempt = began = time.perf_counter()
         call.made += 1
         try:
@@ -144,26 +151,16 @@ class Deployment:
         """Wait until the breaker lets the call through; the period in which it did."""
         while not (period := self.breaker.admit()):
             wait = self.breaker.wait()
-            too_long = not call.waits or call.spent + wait > self._policy.deadline
-            if too_long or not self._is_there:
-                if self._requests is not None:
-                    self._requests.give_back(1)
-                if not self._is_there:
-                    raise CallError("the target cannot be reached", kind="connect")
+            if not self._is_there:
+                raise CallError("the target cannot be reached", kind="connect")
+            if not call.waits or call.spent + wait > self._policy.deadline:
                 raise CallError("the target fails too often and is left alone for a while", kind="circuit_open")
             # all that wait must not come at once
             await asyncio.sleep(wait + random.uniform(0, 0.05))
         return period
 
-    async def _wait_for_limits(self, request: ChatRequest, call: _Call) -> None:
-        """Wait until the vendor's limits have room; what a target has asked for counts for all calls."""
-        if self._requests is not None or self._tokens is not None:
-            began = time.perf_counter()
-            await self._wait_for_minute(request)
-            if call.first is not None:
-                call.first += time.perf_counter() - began
-        if call.first is None:
-            call.first = time.perf_counter()
+    async def _wait_as_asked(self, call: _Call) -> None:
+        """Wait as long as the target has asked for, be it of another call."""
         while (wait := self._resume - time.perf_counter()) > 0:
             if call.spent + wait > self._policy.deadline:
                 raise CallError(
@@ -174,6 +171,7 @@ class Deployment:
             await asyncio.sleep(wait)
 
     async def _wait_for_minute(self, request: ChatRequest) -> None:
+        """Wait until the limits of a minute have room, and take it."""
         tokens = 0 if self._tokens is None else estimated_tokens(request)
         limit = self._policy.tokens_per_minute
         if limit is not None and tokens > limit:
@@ -188,10 +186,15 @@ class Deployment:
             if wait > 0:
                 await asyncio.sleep(wait)
         except BaseException:
-            for bucket, amount in ((self._requests, 1), (self._tokens, tokens)):
-                if bucket is not None:
-                    bucket.give_back(amount)
+            self._give_back(request)
             raise
+
+    def _give_back(self, request: ChatRequest) -> None:
+        """What an attempt that was not made has taken of a minute."""
+        if self._requests is not None:
+            self._requests.give_back(1)
+        if self._tokens is not None:
+            self._tokens.give_back(estimated_tokens(request))
 
     def _pause(self, fault: CallError, call: _Call) -> float | None:
         """Seconds to the next attempt: full jitter, or what the target asked for; None where there is none."""
@@ -200,25 +203,31 @@ class Deployment:
         if not fault.retry or attempts >= most_attempts:
             return None
         most = min(policy.longest_pause, policy.first_pause * 2 ** min(attempts, _DOUBLINGS))
-        pause = fault.retry_after if fault.retry_after is not None else random.uniform(0, most)
+        # who asks for no wait at all, or for one that is over, does not ask to be hurried
+        pause = fault.retry_after or random.uniform(0, most)
         return pause if call.spent + pause <= policy.deadline else None
 
 
 class _Call:
     """One call while it lasts. Times are of ``time.perf_counter``."""
 
-    __slots__ = ("asked", "attempt", "failures", "first", "made", "waits")
+    __slots__ = ("asked", "attempt", "failures", "first", "made", "queued", "waits")
 
     def __init__(self, waits: bool) -> None:
         self.waits = waits
-        self.asked = time.perf_counter()
+        self.asked = self.queued = time.perf_counter()
         self.first: float | None = None
-        """When the first attempt could be begun, moved on by what was waited since for the limits of a minute."""
+        """When the first attempt could be begun, moved on by what was waited in queues since."""
         self.attempt: float | None = None
         """When the attempt that is made now was begun."""
         self.failures: list[FailedAttempt] = []
         self.made = 0
         """Attempts that were begun: a call can also fail in its queue."""
+
+    def has_its_turn(self) -> None:
+        """The queues are behind it: the time in them does not count towards the deadline."""
+        now = time.perf_counter()
+        self.first = now if self.first is None else self.first + now - self.queued
 
     @property
     def spent(self) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from evalkit.providers.base import ChatRequest, FaultClass, RequestedCall
+from evalkit.providers.base import ChatRequest, ChatResponse, FaultClass, RequestedCall
 from evalkit.records import RetrievedDocument, Usage
 
 __all__ = [
@@ -44,6 +44,26 @@ class Reply:
     cost_microusd: int | None = None
     documents: tuple[RetrievedDocument, ...] | None = None
     final: bool = False
+
+    def response(
+        self, *, latency_us: int = 0, waited_us: int = 0, ttft_us: int | None = None, simulated: bool = False
+    ) -> ChatResponse:
+        """The answer with its times, as :class:`ChatResponse` has them."""
+        return ChatResponse(
+            text=self.text,
+            tool_calls=self.tool_calls,
+            finish_reason=self.finish_reason,
+            usage=self.usage,
+            model=self.model,
+            system_fingerprint=self.system_fingerprint,
+            latency_us=latency_us,
+            ttft_us=ttft_us,
+            waited_us=waited_us,
+            simulated=simulated,
+            cost_microusd=self.cost_microusd,
+            documents=self.documents,
+            final=self.final,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import json
-import re
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
 
+from evalkit.providers.address import is_loopback, without_any_user, without_user
 from evalkit.providers.base import CallError, FaultClass
 from evalkit.providers.dialect import Fault
 from evalkit.providers.sse import Event, EventParser
@@ -28,19 +29,16 @@ __all__ = [
     "is_address",
     "is_header_value",
     "retry_after",
-    "without_any_user",
-    "without_user",
 ]
 
 _RETRIED = frozenset({408, 409, 429})
 _FATAL = frozenset({401, 403})
 _MAX_BODY = 32 * 1024 * 1024
 _QUOTED = 300
+_TELLING = 12
+"""Characters of a key that are too many to be shown."""
 _OPEN = frozenset({"anthropic-version", "content-type", "accept", "user-agent"})
 """Headers whose values are no secret."""
-_HERE = frozenset({"127.0.0.1", "localhost", "::1"})
-"""What is on this machine is not asked for through a proxy."""
-
 _UNPACKED = 16 * 1024
 """Bytes of a compressed answer that are unpacked at once: a thousand times as much may come out of them."""
 
@@ -262,7 +260,7 @@ class HttpClient:
         # what a filter refuses, or is too long, is a fault of this request and not of the key
         fatal = (status in _FATAL and fault.kind == "general") if fault.fatal is None else fault.fatal
         raise CallError(
-            self._describe(shown, response, body),
+            self._describe(shown, response, body, data),
             kind="status",
             status=status,
             fatal=fatal,
@@ -271,18 +269,30 @@ class HttpClient:
             fault=fault.kind,
         )
 
-    def _describe(self, url: str, response: httpx.Response, body: bytearray) -> str:
-        detail = body[: 10 * _QUOTED].decode("utf-8", "replace")
+    def _describe(self, url: str, response: httpx.Response, body: bytearray, data: Any) -> str:
+        detail = body.decode("utf-8", "replace")
         if response.has_redirect_location:
             detail = f"moved to {response.headers['location']}, which is not followed"
-        return f"{url}: status {response.status_code}: {excerpt(log_safe(self.hide(detail)), _QUOTED)}"
+        elif data is not None:
+            # written anew: a key in it may be escaped, as `\u002b` or `\/`, and would not be found
+            with suppress(RecursionError):
+                detail = json.dumps(data, ensure_ascii=False)
+        # hidden before it is cut: a few characters of a key would not be found
+        detail = self.hide(detail)[: 10 * _QUOTED]
+        return f"{url}: status {response.status_code}: {excerpt(log_safe(detail), _QUOTED)}"
 
     def hide(self, text: str) -> str:
-        """A text without the values of the headers that are sent."""
+        """A text without the values of the headers that are sent, and without the beginning of one that was cut."""
         # one may be part of another
         for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "[secret]")
+            before, *behind = text.split(secret[:_TELLING])
+            text = "[secret]".join([before, *(_from_where_they_differ(part, secret[_TELLING:]) for part in behind)])
         return text
+
+
+def _from_where_they_differ(text: str, other: str) -> str:
+    same = next((at for at, (one, two) in enumerate(zip(text, other, strict=False)) if one != two), None)
+    return text[min(len(text), len(other)) if same is None else same :]
 
 
 def _us(seconds: float) -> int:
@@ -336,9 +346,16 @@ def _is_stream(response: httpx.Response) -> bool:
 
 
 def _parts(response: httpx.Response) -> Any:
-    """The body as it comes, decoded where the target compressed it unasked."""
-    if "content-encoding" not in response.headers:
+    """The body as it comes, decoded where the target compressed it unasked.
+
+    Raises:
+        httpx.DecodingError: when it was compressed more than once: a slice of it could fill the memory.
+    """
+    encoding = response.headers.get("content-encoding")
+    if encoding is None:
         return response.stream
+    if "," in encoding:
+        raise httpx.DecodingError("the answer was compressed more than once")
     return httpx.Response(200, headers=response.headers, stream=_Slices(response.stream)).aiter_bytes()
 
 
@@ -369,9 +386,9 @@ def _too_large(shown: str) -> CallError:
 
 
 def _proxy_of(address: httpx.URL) -> str | None:
-    """The proxy that the environment names for an address (``HTTPS_PROXY``, ``NO_PROXY``, ...)."""
+    """The proxy that the environment names (``HTTPS_PROXY``, ``NO_PROXY``, ...); what is here is asked for directly."""
     where = address.netloc.decode("ascii")
-    if address.host in _HERE or urllib.request.proxy_bypass_environment(where):  # type: ignore[attr-defined]
+    if is_loopback(address.host) or urllib.request.proxy_bypass_environment(where):  # type: ignore[attr-defined]
         return None
     proxies = urllib.request.getproxies_environment()
     proxy = proxies.get(address.scheme) or proxies.get("all")
@@ -395,22 +412,12 @@ def is_address(url: str) -> bool:
     return plain and parts.scheme in ("http", "https") and bool(host)
 
 
-def without_user(url: str) -> str:
-    """An address without the user and password that it may hold."""
-    return re.sub(r"(?<=//)[^/?#]*@", "", url)
-
-
-def without_any_user(url: str) -> str:
-    """A text that should be an address, without everything that may be part of a user and password."""
-    return re.sub(r"^(\w+://)?.*@", r"\1", url, flags=re.DOTALL)
-
-
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait from ``retry-after-ms`` or ``Retry-After`` (seconds or date), at most a minute."""
     for read in (_from_milliseconds, _from_seconds_or_date):
         try:
             seconds = read(headers)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             continue
         if seconds is not None:
             return _pause(seconds)

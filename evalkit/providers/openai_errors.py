@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.providers.base import CallError, FaultClass
-from evalkit.providers.dialect import Fault
+from evalkit.providers.dialect import QUOTED, Fault
 from evalkit.text import excerpt, log_safe
 
 __all__ = ["call_error", "fault_of", "raise_reported"]
@@ -77,8 +77,6 @@ _FATAL = frozenset({401, 403})
 _RETRIED = frozenset({408, 409, 429})
 _READ = 1_000
 """Characters that are searched: behind them some servers quote the request."""
-_QUOTED = 2_000
-"""Characters that are passed on; where they are shown, fewer, once the keys are taken out of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +165,7 @@ def _status(code: Any) -> int | None:
 
 def _as_call_error(error: _Reported) -> CallError:
     fault = error.fault
-    said = excerpt(log_safe(" ".join([error.message, *(f"({code})" for code in sorted(error.codes))]).strip()), _QUOTED)
+    said = excerpt(log_safe(" ".join([error.message, *(f"({code})" for code in sorted(error.codes))]).strip()), QUOTED)
     status = error.status or (429 if error.codes & _LIMITED else None)
     return CallError(
         f"the target reports an error: {said or 'it does not say which'}",

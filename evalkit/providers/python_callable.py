@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from evalkit.errors import ConfigError
 from evalkit.fingerprint import fingerprint_bytes
-from evalkit.providers.app import AppDialect, answered, variables
+from evalkit.providers.app import AppDialect, variables
 from evalkit.providers.base import CallError, ChatRequest, ChatResponse, RequestedCall
 from evalkit.providers.dialect import Reply
 from evalkit.providers.program import Program, place, program_at, said
@@ -109,9 +109,9 @@ class PythonCallable:
         if isinstance(value, ChatResponse):
             return _checked(value)
         if isinstance(value, Reply):
-            return _checked(answered(value))
+            return _checked(value.response())
         if isinstance(value, (str, Mapping)):
-            return _checked(answered(self._dialect.reply(value)))
+            return _checked(self._dialect.reply(value).response())
         raise TypeError(f"it returned a {type(value).__name__}: return the text, or a dict with `answer`")
 
     async def _within(self, values: dict[str, Json]) -> tuple[Any, float]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from evalkit.errors import ConfigError
+from evalkit.providers.address import is_loopback, without_any_user, without_user
 from evalkit.providers.base import CallError, ChatRequest, ChatResponse
-from evalkit.providers.dialect import SIMULATED_FINGERPRINT, SIMULATED_HEADER, Dialect, Reply
-from evalkit.providers.http import HttpClient, HttpResult, Timeouts, is_address, without_any_user, without_user
+from evalkit.providers.dialect import SIMULATED_FINGERPRINT, SIMULATED_HEADER, Dialect
+from evalkit.providers.http import HttpClient, Timeouts, is_address
 from evalkit.records import Json
 from evalkit.text import excerpt, log_safe
 
@@ -71,7 +71,7 @@ class HttpVendor:
         """Kind, address (a loopback one without its port, which changes from run to run) and what the dialect adds."""
         parts = urlsplit(self._shown_url)
         host = parts.hostname or ""
-        where = host if _is_loopback(host) else parts.netloc
+        where = host if is_loopback(host) else parts.netloc
         query = f"?{parts.query}" if parts.query else ""
         address = f"{parts.scheme}://{where}{parts.path}{query}"
         # what a person says of how an application is asked and read
@@ -96,55 +96,38 @@ class HttpVendor:
         Raises:
             CallError: when it brought no answer, or something else than an answer.
         """
-        if self._client is None:
+        client = self._client
+        if client is None:
             headers = self._dialect.headers(self._key)
-            self._client = HttpClient(headers=headers, timeouts=self._timeouts, fault=self._dialect.fault)
+            client = self._client = HttpClient(headers=headers, timeouts=self._timeouts, fault=self._dialect.fault)
         url = self._base_url + self._dialect.path(request, stream=self._stream)
         payload = self._dialect.payload(request, stream=self._stream)
         try:
-            if not self._stream:
-                result = await self._client.post(url, payload)
-                return _response(self._dialect.reply(result.data), result)
-            reader = self._dialect.reader()
-            result = await self._client.post(url, payload, lambda event: reader.feed(event.type, event.data))
-            # a target that does not stream answers as a whole
-            reply = reader.finish() if result.data is None else self._dialect.reply(result.data)
-            return _response(reply, result)
+            if self._stream:
+                reader = self._dialect.reader()
+                result = await client.post(url, payload, lambda event: reader.feed(event.type, event.data))
+                # a target that does not stream answers as a whole
+                reply = reader.finish() if result.data is None else self._dialect.reply(result.data)
+            else:
+                result = await client.post(url, payload)
+                reply = self._dialect.reply(result.data)
         except CallError as error:
-            if not error.message.startswith(self._shown_url):
-                # in the words of the target, which may quote what it was sent
-                error.message = f"{self._shown_url}: {excerpt(self._client.hide(error.message), _QUOTED)}"
-                error.args = (error.message,)
+            # perhaps in the words of the target, which may quote what it was sent
+            shown = without_user(url)
+            where = shown if error.message.startswith(f"{shown}: ") else self._shown_url
+            said = client.hide(error.message.removeprefix(f"{shown}: "))
+            error.message = f"{where}: {excerpt(said, _QUOTED)}"
+            error.args = (error.message,)
             raise
         except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
-            said = excerpt(log_safe(self._client.hide(f"{type(error).__name__} {error}")), _QUOTED)
+            said = excerpt(log_safe(client.hide(f"{type(error).__name__} {error}")), _QUOTED)
             raise CallError(
                 f"{self._shown_url}: not an answer of kind {self._dialect.kind}: {said}", kind="protocol", retry=True
             ) from None
-
-
-def _response(reply: Reply, result: HttpResult) -> ChatResponse:
-    return ChatResponse(
-        text=reply.text,
-        tool_calls=reply.tool_calls,
-        finish_reason=reply.finish_reason,
-        usage=reply.usage,
-        model=reply.model,
-        system_fingerprint=reply.system_fingerprint,
-        latency_us=result.latency_us,
-        waited_us=result.waited_us,
-        ttft_us=result.first_event_us,
-        simulated=SIMULATED_HEADER in result.headers or reply.system_fingerprint.startswith(SIMULATED_FINGERPRINT),
-        cost_microusd=reply.cost_microusd,
-        documents=reply.documents,
-        final=reply.final,
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        simulated = SIMULATED_HEADER in result.headers or reply.system_fingerprint.startswith(SIMULATED_FINGERPRINT)
+        return reply.response(
+            latency_us=result.latency_us,
+            waited_us=result.waited_us,
+            ttft_us=result.first_event_us,
+            simulated=simulated,
+        )

@@ -50,14 +50,4 @@ class Simulator:
             raise CallError(str(error), kind="status") from None
         if self._on_reply is not None:
             self._on_reply(request, answer)
-        reply = _DIALECT.reply(answer.body)
-        return ChatResponse(
-            text=reply.text,
-            tool_calls=reply.tool_calls,
-            finish_reason=reply.finish_reason,
-            usage=reply.usage,
-            model=reply.model,
-            system_fingerprint=reply.system_fingerprint,
-            latency_us=round(answer.latency_s * 1e6),
-            simulated=True,
-        )
+        return _DIALECT.reply(answer.body).response(latency_us=round(answer.latency_s * 1e6), simulated=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ipaddress
 import json
 import math
 import time
@@ -17,6 +16,7 @@ from functools import partial
 from typing import Any, Self
 
 from evalkit.errors import UsageError
+from evalkit.providers.address import is_loopback
 from evalkit.simulator.connection import BadHeadError, Connection, Request, Script
 from evalkit.simulator.delivery import Answer, deliver, http_error
 from evalkit.simulator.draws import unit
@@ -247,7 +247,7 @@ async def start_server(
         UsageError: for an address that others can reach without ``allow_remote``, one that is taken, a
             port or a time that cannot be.
     """
-    if not allow_remote and not _is_loopback(host):
+    if not allow_remote and not is_loopback(host):
         raise UsageError(
             "the simulator has no login and listens on loopback only",
             key="--host",
@@ -275,10 +275,3 @@ async def start_server(
 def _accepted(server: Server) -> Connection:
     server.stats.connections_opened += 1
     return Connection(server.respond, server._connections)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

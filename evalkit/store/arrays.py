@@ -19,6 +19,7 @@ __all__ = [
     "codes_in",
     "codes_of",
     "dictionary",
+    "fixed_texts",
     "floats",
     "one_array",
     "take",
@@ -57,6 +58,20 @@ def _primitive(array: Any, kind: Any) -> NDArray[Any]:
     if not len(array):
         return np.empty(0, kind)
     return np.frombuffer(array.buffers()[1], kind, count=array.offset + len(array))[array.offset :]
+
+
+def fixed_texts(column: Any, width: int) -> NDArray[np.bytes_]:
+    """The texts of a column, none of them null, as so many bytes each: shorter ones end in zeros, longer ones are cut.
+
+    Texts that all have this length, such as fingerprints, are not copied.
+    """
+    texts = one_array(column, pa.binary())
+    if not len(texts):
+        return np.empty(0, f"S{width}")
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :][: len(texts) + 1]
+    if bool((np.diff(offsets) == width).all()):
+        return np.frombuffer(texts.buffers()[2], f"S{width}", count=len(texts), offset=int(offsets[0]))
+    return np.asarray(texts.to_pylist(), f"S{width}")
 
 
 def codes_in(array: Any) -> tuple[NDArray[np.int32], Any]:

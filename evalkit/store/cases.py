@@ -5,6 +5,8 @@ A file has the layout of a golden set's Parquet file, rows in canonical order, s
 
 from __future__ import annotations
 
+import filecmp
+import shutil
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -13,12 +15,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evalkit.atomic import atomic_path
 from evalkit.errors import GoldenSetError, StoreError
+from evalkit.goldens.digest import set_digest
 from evalkit.goldens.parquet import read_groups, row_groups, write_tables
+from evalkit.goldens.rows import open_rows
 from evalkit.goldens.schema import CASE_SCHEMA, cases_to_table, table_to_cases
 from evalkit.records import Case, GoldenSetRef
 
 __all__ = [
+    "adopt_cases",
     "cases_path",
     "iter_cases_of",
     "load_case_columns",
@@ -68,6 +74,52 @@ def _tables(cases: Iterable[Case], golden: GoldenSetRef, path: Path) -> Iterator
         yield cases_to_table(members, path)
     if count != golden.cases:
         raise ValueError(f"{golden.name}@{golden.version} has {golden.cases} cases: {count} were given to be stored")
+
+
+def adopt_cases(root: Path, golden: GoldenSetRef, redaction: str, stores: Iterable[Path]) -> None:
+    """Bring the masked cases of a golden set version along from other stores, all of which must hold the same ones.
+
+    Args:
+        root: The store that they are brought to.
+        golden: The version.
+        redaction: Fingerprint of the masking rules.
+        stores: The others; those that do not hold the version are no matter.
+
+    Raises:
+        StoreError: when none holds them, a file cannot be read, or two of them hold different cases.
+        StorageError: when the disk is full, read-only or not ours to write.
+    """
+    places = (cases_path(store, golden.digest, redaction) for store in dict.fromkeys((root, *stores)))
+    files = [path for path in places if path.exists()]
+    if not files:
+        raise StoreError(
+            f"the cases of {golden.name}@{golden.version} are in none of the stores",
+            file=cases_path(root, golden.digest, redaction),
+        )
+    first, *others = files
+    for other in others:
+        if not filecmp.cmp(first, other, shallow=False) and _content(first, golden) != _content(other, golden):
+            raise StoreError(
+                f"holds other cases of {golden.name}@{golden.version} than {first}: one of them was changed",
+                file=other,
+                fix="make the runs of that store again",
+            )
+    target = cases_path(root, golden.digest, redaction)
+    if first != target:
+        _content(first, golden)
+        with atomic_path(target) as partial:
+            shutil.copyfile(first, partial)
+
+
+def _content(path: Path, golden: GoldenSetRef) -> str:
+    """The digest of the masked cases in a file, which must hold all of the version."""
+    with _readable(path, golden):
+        rows = open_rows(path)
+        if len(rows.ids) != golden.cases:
+            raise StoreError(
+                f"holds {len(rows.ids):,} of the {golden.cases:,} cases of {golden.name}@{golden.version}", file=path
+            )
+        return set_digest(rows.digests)
 
 
 def load_cases(root: Path, golden: GoldenSetRef, redaction: str) -> list[Case]:

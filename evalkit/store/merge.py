@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from evalkit import codec
 from evalkit.errors import StoreError
 from evalkit.records import GraderRef, Score, Trace
+from evalkit.store.arrays import fixed_texts, take
 from evalkit.store.runs import RunFolder
 from evalkit.store.schema import (
     SCORE_SCHEMA,
@@ -24,10 +26,15 @@ from evalkit.store.schema import (
     traces_table,
     trials_table,
 )
-from evalkit.store.segments import read_segment_schema
+from evalkit.store.segments import scan_segment
 from evalkit.store.writer import Chunk
 
-__all__ = ["RunSource", "TrialSource", "chunk_of", "merge_chunks"]
+__all__ = ["Grade", "Revise", "RunSource", "TrialSource", "graded_again", "merge_chunks"]
+
+Grade: TypeAlias = Callable[[Sequence[Trace]], Sequence[Score]]
+"""Grades trials anew."""
+Revise: TypeAlias = Callable[[StoredTrial], StoredTrial]
+"""Changes a stored trial, for example its cost."""
 
 _CASES = 512
 """Cases that are put together at a time."""
@@ -84,9 +91,30 @@ def _of_run(chunk: Chunk, run_id: str) -> Chunk:
     return Chunk(named(chunk.trials), named(chunk.traces), named(chunk.scores))
 
 
-def chunk_of(trials: Sequence[StoredTrial], graders: Sequence[GraderRef], scores: Sequence[Score]) -> Chunk:
-    """Trials in canonical order and their scores as rows."""
-    return Chunk(trials_table("", trials), traces_table("", trials), scores_table("", graders, scores))
+def graded_again(
+    rows: Iterable[Mapping[str, Any]],
+    traces: Iterable[str | bytes],
+    graders: Sequence[GraderRef],
+    grade: Grade,
+    revise: Revise | None = None,
+) -> Chunk:
+    """Stored trials, revised where that is asked for, with new scores.
+
+    Args:
+        rows: Of the trials segment, in canonical order.
+        traces: Of the same trials, as JSON.
+        graders: Whose scores they are given.
+        grade: Makes them.
+        revise: Changes a trial before it is graded.
+    """
+    stored = [
+        StoredTrial(codec.decode(Trace, text), row["case_digest"], row["trial_key"], row["source_run"])
+        for row, text in zip(rows, traces, strict=True)
+    ]
+    if revise is not None:
+        stored = [revise(item) for item in stored]
+    scores = grade([item.trace for item in stored])
+    return Chunk(trials_table("", stored), traces_table("", stored), scores_table("", graders, scores))
 
 
 @dataclass
@@ -97,7 +125,7 @@ class RunSource:
         folder: The run.
         graders: Of the run that is put together.
         grading: Their fingerprint; scores of other graders are no use.
-        keys: Keys of the trials that are wanted; default all.
+        keys: Keys of the trials that are wanted, sorted; default all.
         revise: Changes a stored trial, for example its cost; default leaves all as they are.
         grade: Grades trials anew; needed where the run was not graded by these graders or trials are revised.
     """
@@ -105,9 +133,9 @@ class RunSource:
     folder: RunFolder
     graders: Sequence[GraderRef]
     grading: str
-    keys: pa.Array | None = None
-    revise: Callable[[StoredTrial], StoredTrial] | None = None
-    grade: Callable[[Sequence[Trace]], Sequence[Score]] | None = None
+    keys: NDArray[np.bytes_] | None = None
+    revise: Revise | None = None
+    grade: Grade | None = None
 
     def __post_init__(self) -> None:
         path = self.folder.path
@@ -128,26 +156,23 @@ class RunSource:
             )
         scores = None if self._scores is None else self._scores.until(case_id)
         if self.keys is not None:
-            wanted = pc.is_in(trials.column("trial_key"), self.keys)
-            every = pc.all(wanted).as_py()
-            trials, traces = trials.filter(wanted), traces.filter(wanted)
-            if scores is not None and not every:
-                scores = _of_trials(scores, trials)
+            wanted = _among(fixed_texts(trials.column("trial_key"), self.keys.itemsize), self.keys)
+            if not wanted.all():
+                trials, traces = (take(table, np.flatnonzero(wanted)) for table in (trials, traces))
+                scores = None if scores is None else _of_trials(scores, trials)
         if scores is not None:
             return Chunk(trials, traces, scores)
-        return self._made_anew(trials, traces)
-
-    def _made_anew(self, trials: pa.Table, traces: pa.Table) -> Chunk:
-        """Rows of trials that are revised or graded again."""
         assert self.grade is not None, "whoever revises can grade"  # noqa: S101
         rows = trials.select(["case_digest", "trial_key", "source_run"]).to_pylist()
-        stored = [
-            StoredTrial(codec.decode(Trace, text), row["case_digest"], row["trial_key"], row["source_run"])
-            for text, row in zip(traces.column("trace_json").to_pylist(), rows, strict=True)
-        ]
-        if self.revise is not None:
-            stored = [self.revise(item) for item in stored]
-        return chunk_of(stored, self.graders, self.grade([item.trace for item in stored]))
+        return graded_again(rows, traces.column("trace_json").to_pylist(), self.graders, self.grade, self.revise)
+
+
+def _among(values: NDArray[np.bytes_], known: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+    """Which values are among known ones, which are sorted: it takes no longer the more of these there are."""
+    if not len(known):
+        return np.zeros(len(values), np.bool_)
+    there: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values
+    return there
 
 
 def _of_trials(scores: pa.Table, trials: pa.Table) -> pa.Table:
@@ -162,11 +187,8 @@ class _Cursor:
     """Reads a segment once from its beginning to its end, in batches."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._path = path
+        self._batches = scan_segment(path, schema.names, batch=_BATCH)
         self._schema = schema
-        read_segment_schema(path)  # says what is wrong with it
-        self._file = pq.ParquetFile(path, pre_buffer=False)
-        self._batches = self._file.iter_batches(_BATCH)
         self._rest: pa.Table = schema.empty_table()
         self._ended = False
 
@@ -181,24 +203,8 @@ class _Cursor:
             self._rest = self._rest.slice(due)
             if self._rest.num_rows or self._ended:
                 return pa.concat_tables(parts) if len(parts) > 1 else parts[0]
-            self._advance()
-
-    def _advance(self) -> None:
-        try:
             batch = next(self._batches, None)
-        except (pa.ArrowException, OSError) as error:
-            raise StoreError(f"not a readable segment: {str(error).splitlines()[0]}", file=self._path) from None
-        if batch is None:
-            self._ended = True
-            self._file.close()
-            return
-        self._rest = _in_schema(pa.Table.from_batches([batch]), self._schema)
-
-
-def _in_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The columns of a schema; those that an earlier evalkit did not write are null."""
-    columns = [
-        table.column(field.name) if field.name in table.schema.names else pa.nulls(table.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
+            if batch is None:
+                self._ended = True
+            else:
+                self._rest = pa.Table.from_arrays(batch.columns, schema=self._schema)

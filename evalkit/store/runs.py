@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,13 +39,15 @@ from evalkit.store.schema import (
     traces_table,
     trials_table,
 )
-from evalkit.store.segments import read_segment, read_segment_schema
+from evalkit.store.segments import read_rows, read_segment, read_segment_schema, scan_segment
 from evalkit.store.writer import Chunk, RunWriter
 
 __all__ = ["RunFolder", "Runs", "new_run_id"]
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RUN_ID = re.compile(rf"[{_ALPHABET}]{{26}}")
+_TRACES = 512
+"""Traces read at a time."""
 
 
 def new_run_id() -> str:
@@ -86,11 +89,12 @@ class RunFolder:
         return sorted(file.stem.removeprefix("scores-") for file in self.path.glob("scores-*.parquet"))
 
     def trials(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """One row a trial, with all columns or some."""
-        if columns is None:
-            return read_segment(self.trials_path)
-        read_segment_schema(self.trials_path)  # says what is wrong with it
-        return pq.read_table(self.trials_path, columns=list(columns))
+        """One row a trial, with all columns or some.
+
+        Raises:
+            StoreError: when the segment cannot be read.
+        """
+        return read_segment(self.trials_path, columns)
 
     @property
     def trials_path(self) -> Path:
@@ -118,27 +122,19 @@ class RunFolder:
         return table_graders(read_segment_schema(self.scores_path(grading)))
 
     def traces(self, case_ids: Sequence[str] | None = None) -> Iterator[Trace]:
-        """Traces in canonical order, of some cases or of all."""
-        table = read_segment(self.path / "traces.parquet")
-        if case_ids is not None:
-            table = table.filter(pc.is_in(table.column("case_id"), pa.array(list(case_ids), pa.string())))
-        for text in table.column("trace_json").to_pylist():
-            yield codec.decode(Trace, text)
-
-    def stored_trials(self) -> list[StoredTrial]:
-        """Traces with their keys.
+        """Traces in canonical order, of some cases or of all; none is kept.
 
         Raises:
-            StoreError: when a segment cannot be read, or they do not belong together.
+            StoreError: when the segment cannot be read.
         """
-        rows = self.trials().select(["case_digest", "trial_key", "source_run"]).to_pylist()
-        traces = list(self.traces())
-        if len(traces) != len(rows):
-            raise StoreError(f"the run holds {len(rows):,} trials and {len(traces):,} traces", file=self.path)
-        return [
-            StoredTrial(trace, row["case_digest"], row["trial_key"], row["source_run"])
-            for trace, row in zip(traces, rows, strict=True)
-        ]
+        path = self.path / "traces.parquet"
+        if case_ids is None:
+            parts: Iterable[Any] = scan_segment(path, ["trace_json"], batch=_TRACES)
+        else:
+            parts = [read_rows(path, case_ids)]
+        for part in parts:
+            for text in part.column("trace_json").to_pylist():
+                yield codec.decode(Trace, text)
 
     def add_scores(self, grading: str, graders: Sequence[GraderRef], scores: Iterable[Score]) -> Path:
         """Add a scores segment for another set of graders; the run itself does not change."""
@@ -252,9 +248,11 @@ class Runs:
         wanted = pa.array(list(keys), pa.string())
         found: dict[str, RunFolder] = {}
         for folder in reversed(self.all()):
-            if len(found) == len(keys) or folder.run.redaction != redaction:
+            if len(found) == len(keys):
+                break
+            if folder.run.redaction != redaction:
                 continue
-            table = folder.trials().select(["trial_key", "status"])
+            table = folder.trials(["trial_key", "status"])
             table = table.filter(pc.is_in(table.column("trial_key"), wanted))
             for row in table.to_pylist():
                 if row["status"] == "ok":

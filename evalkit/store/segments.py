@@ -41,12 +41,15 @@ _PARTS_TO_SKIP = 3
 """Reading single row groups is slower than reading all of few."""
 
 
-def read_segment(path: Path) -> pa.Table:
-    """A whole segment.
+def read_segment(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A whole segment, or some of its columns.
 
     Raises:
         StoreError: when it is not there or cannot be read; names the file.
     """
+    if columns is not None:
+        schema = pa.schema([_SCHEMAS[_kind(path)].field(name) for name in columns])
+        return pa.Table.from_batches(scan_segment(path, columns), schema)
     with _readable(path):
         table = pq.read_table(path)
     return _completed(path, table)
@@ -239,7 +242,8 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise StoreError("no such segment", file=path, fix="re-grade the run: evalkit regrade RUN") from None
+        made = "re-grade the run: evalkit regrade RUN" if _kind(path) == "scores" else "bring the run's folder back"
+        raise StoreError("no such segment", file=path, fix=made) from None
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"not a readable segment: {str(error).splitlines()[0]}", file=path) from None
 

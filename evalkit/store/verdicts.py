@@ -99,16 +99,19 @@ class Verdicts:
         return self.read(max(mine)[1]) if mine else None
 
     def _states(self) -> list[tuple[Path, tuple[int, int, int]]]:
+        states = []
         try:
             with os.scandir(self._folder) as found:
-                files = [(entry.name, entry.stat()) for entry in found if entry.name.endswith(".json")]
+                for entry in found:
+                    if entry.name.endswith(".json"):
+                        with suppress(FileNotFoundError):  # removed meanwhile; the others are still there
+                            state = entry.stat()
+                            states.append((Path(entry), (state.st_ino, state.st_mtime_ns, state.st_size)))
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StoreError(f"the verdicts cannot be read: {error}", file=self._folder) from None
-        return [
-            (self._folder / name, (state.st_ino, state.st_mtime_ns, state.st_size)) for name, state in sorted(files)
-        ]
+        return sorted(states)
 
     def _load_index(self) -> dict[str, VerdictEntry]:
         """The index; one that cannot be read is as good as none."""

@@ -20,6 +20,7 @@ IN_PROCESS: frozenset[str] = frozenset({"simulator", "replay"})
 WRITTEN: Mapping[str, Kind] = {"http://": "app", "https://": "app", "python:": "python", "command:": "command"}
 """How targets begin that are written straight into a workflow, where nothing is declared under ``providers:``."""
 
+_STARTS = tuple(WRITTEN)
 _NEEDED: Mapping[str, str | None] = {"replay": "path", "simulator": None, "python": "target", "command": "command"}
 
 
@@ -30,4 +31,6 @@ def needed_key(kind: str) -> str | None:
 
 def written_kind(provider: str) -> Kind | None:
     """The kind of a target that is written straight into a workflow; None for a name."""
-    return next((kind for start, kind in WRITTEN.items() if provider.startswith(start)), None)
+    if not provider.startswith(_STARTS):
+        return None
+    return next(kind for start, kind in WRITTEN.items() if provider.startswith(start))

@@ -111,11 +111,10 @@ class Prompt:
 
 def prompt_values(case: Case, documents: tuple[RetrievedDocument, ...], *, intent: str, risk: str) -> dict[str, Any]:
     """What the templates of a case may use."""
-    question = next((turn.content for turn in reversed(case.input) if turn.role == "user"), "")
     return {
         **case.variables,
         "documents": documents,
-        "question": question,
+        "question": case.question,
         "role": case.role,
         "tenant": case.tenant,
         "locale": case.locale,

@@ -113,9 +113,8 @@ def retrieve(
     case: Case, corpus: Corpus | None, k: int, policies: Policies
 ) -> tuple[tuple[RetrievedDocument, ...], tuple[PolicyDecision, ...]]:
     """Documents for a case, with the policy decision on each: what is denied is not shown to the model."""
-    question = next((turn.content for turn in reversed(case.input) if turn.role == "user"), "")
     found: list[tuple[Document, float | None]] = (
-        [*corpus.search(question)] if corpus is not None else [(document, None) for document in case.context]
+        [*corpus.search(case.question)] if corpus is not None else [(document, None) for document in case.context]
     )
     shown: list[RetrievedDocument] = []
     decisions: list[PolicyDecision] = []

@@ -60,7 +60,8 @@ def test_every_record_is_public() -> None:
 def test_the_lowest_modules_import_nothing_of_ours_and_nothing_heavy(module: str) -> None:
     code = (
         f"import evalkit.{module}, sys; "
-        "print(sorted({name for name in sys.modules if name.startswith('evalkit.')} - {'evalkit._version'}), "
+        "print(sorted({name for name in sys.modules if name.startswith('evalkit.')} "
+        "- {'evalkit._version', 'evalkit.lazy'}), "
         "sorted({'pydantic', 'pyarrow', 'numpy', 'pandas', 'yaml'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -120,6 +121,12 @@ def test_the_calls_of_a_trace_keep_order_and_ids_and_denied_calls() -> None:
         ("lookup", {}, "2"),
         ("lookup", {}, "3"),
     ]
+
+
+def test_what_a_case_asks_is_its_last_user_turn() -> None:
+    turns = (Message("user", "first"), Message("assistant", "a"), Message("user", "last"), Message("tool", "t"))
+    assert Case("a", turns).question == "last"
+    assert Case("a", (Message("assistant", "hello"),)).question == Case("a", ()).question == ""
 
 
 def test_records_with_equal_content_are_equal() -> None:

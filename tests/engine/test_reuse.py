@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from evalkit.store import Runs
 from tests.conftest import ProjectFolder
 from tests.servers import Reply, chat_body, serve
@@ -55,6 +58,21 @@ def test_a_price_that_is_not_in_force_yet_changes_nothing(project: ProjectFolder
         verdict = run(project)
     cost = next(rule for rule in verdict["rules"] if rule["id"] == "cost")
     assert (cost["status"], cost["delta"]) == ("pass", 1.0)
+
+
+def test_keys_that_another_evalkit_found_are_not_believed(project: ProjectFolder) -> None:
+    with serve(answer) as (address, seen):
+        at_price(project, address, 1)
+        run(project)
+        (folder,) = Runs(project.path / ".evalkit").all()
+        trials = folder.trials()
+        keys = pa.array([f"{number:064x}" for number in range(24)])
+        place = trials.schema.get_field_index("trial_key")
+        pq.write_table(trials.set_column(place, "trial_key", keys), folder.trials_path)
+        record = json.loads((folder.path / "run.json").read_bytes())
+        (folder.path / "run.json").write_text(json.dumps({**record, "evalkit": "0.0.0"}), encoding="utf-8")
+        run(project)
+        assert len(seen) == 48, "it may have retrieved other documents, or rendered the prompts otherwise"
 
 
 def test_fresh_makes_every_trial_again(project: ProjectFolder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from evalkit.engine.prepare import RunOptions
 from evalkit.errors import ExitCode, UsageError
@@ -208,6 +210,7 @@ def test_a_damaged_shard_is_never_a_run(with_baseline: ProjectFolder, damage: st
     assert done.code == ExitCode.ERROR, done.out
     assert "Traceback" not in done.err
     assert len(runs.all()) == count
+    assert not list((with_baseline.path / ".evalkit" / "partial").iterdir())
 
 
 def test_without_places_the_shards_of_the_project_itself_are_merged(with_baseline: ProjectFolder) -> None:
@@ -218,6 +221,39 @@ def test_without_places_the_shards_of_the_project_itself_are_merged(with_baselin
     verdict = verdict_of(done.out)
     assert verdict["trials"] == 48
     assert bool(verdict["became_baseline"]) == (done.code == ExitCode.PASS)
+
+
+def test_a_set_that_was_merged_before_is_not_judged_with_a_newer_one(project: ProjectFolder) -> None:
+    shop = yaml.safe_load((project.path / "evalkit.yaml").read_text(encoding="utf-8"))["workflows"]["shop"]
+    project.configure(workflows={"shop": shop, "shop2": shop})
+
+    def made(*names: str) -> None:
+        for part in ("1/2", "2/2"):
+            assert project.run("run", *names, "--shard", part).code == 0
+
+    def judged(*said: str) -> list[str]:
+        found = json.loads(project.run("merge", *said, "--format", "json").out)["workflows"]
+        return [verdict["workflow"] for verdict in found]
+
+    made("shop", "shop2")
+    assert judged() == judged() == ["shop", "shop2"]
+    made("shop")
+    assert judged() == judged() == ["shop"]
+    assert judged("--workflow", "shop2") == ["shop2"]
+
+
+def test_stores_that_hold_different_cases_under_one_name_are_never_a_run(
+    with_baseline: ProjectFolder, tmp_path: Path
+) -> None:
+    shards = machines(with_baseline, tmp_path, 2)
+    (file,) = (shards[1].path / ".evalkit" / "cases").iterdir()
+    table = pq.read_table(file)
+    uncritical = pa.array([False] * len(table))
+    pq.write_table(table.set_column(table.schema.get_field_index("critical"), "critical", uncritical), file)
+    done = with_baseline.run("merge", *(str(copy.path) for copy in shards))
+    assert done.code == ExitCode.ERROR, done.out
+    assert "holds other cases" in done.err
+    assert not list((with_baseline.path / ".evalkit" / "partial").iterdir())
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])

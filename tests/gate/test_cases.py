@@ -7,6 +7,7 @@ from dataclasses import replace
 from evalkit.gate import CaseResult, Verdict
 from evalkit.records import RouteStep, Score, ToolEvent, Trace
 from evalkit.store import RunFolder, Runs
+from evalkit.store.schema import StoredTrial
 
 from .world import World, make_cases, measured, passing
 
@@ -111,7 +112,8 @@ def rewritten(world: World, folder: RunFolder, case_id: str, trace: Trace, score
     """The same run once more, with another trace of one case and other scores of it."""
     run = replace(folder.run, run_id=f"{900 + world.made:026d}")
     trials = [
-        replace(stored, trace=trace) if stored.trace.case_id == case_id else stored for stored in folder.stored_trials()
+        StoredTrial(trace if old.case_id == case_id else old, row["case_digest"], row["trial_key"], row["source_run"])
+        for old, row in zip(folder.traces(), folder.trials().to_pylist(), strict=True)
     ]
     kept = [score for score in folder.scores() if score.case_id != case_id]
     return Runs(world.root).finish(run, trials, [*kept, *scores])

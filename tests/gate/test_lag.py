@@ -87,6 +87,18 @@ def test_other_rules_do_not_look_at_hold_ups(world: World) -> None:
     assert rule(verdict, "answer").status == "pass"
 
 
+@pytest.mark.parametrize(("lag", "largest"), [(0.0, "block"), (0.9, "block"), (2.0, "inconclusive")])
+def test_one_hold_up_is_enough_to_doubt_the_largest_latency(world: World, lag: float, largest: str) -> None:
+    latency: dict[str, list[Outcome]] = measured(world.cases, 2.0) | {world.cases[0].id: [9.0]}
+    folder = world.run({"answer": passing(world.cases), "latency": latency})
+    table = pq.read_table(folder.trials_path)
+    lags = pa.array([round(lag * 1e6), *[0] * (table.num_rows - 1)], pa.int64())
+    pq.write_table(table.set_column(table.schema.get_field_index("lag_us"), "lag_us", lags), folder.trials_path)
+    verdict = world.judge(folder, folder, margin="9pt", rules=[CEILING, CEILING | {"id": "largest", "metric": "max"}])
+    assert (rule(verdict, "p95").status, rule(verdict, "largest").status) == ("pass", largest)
+    assert ("held up (longest) in this run" in rule(verdict, "largest").sentence) == (largest == "inconclusive")
+
+
 def test_only_the_trials_of_the_slice_count(tmp_path: Path) -> None:
     from .world import make_cases
 

@@ -36,6 +36,14 @@ def ids(golden: GoldenSet, **options: Any) -> list[str]:
     return [member.id for member, _ in golden.iter_cases(**options)]
 
 
+@pytest.mark.parametrize("count", [0, 1, 7, 2_000])
+def test_few_or_many_cases_by_id_come_in_order_from_where_they_are_asked_for(many: GoldenSet, count: int) -> None:
+    wanted = frozenset(["nobody", *(member.id for member in MANY[:: max(1, len(MANY) // (count or 1))][:count])])
+    in_range = [member.id for member in MANY[1_000:4_500] if member.id in wanted]
+    assert ids(many, ids=wanted) == [member.id for member in MANY if member.id in wanted]
+    assert ids(many, ids=wanted, start=1_000, stop=4_500) == in_range
+
+
 def sources(cases: list[Case], folder: Path) -> list[GoldenSet]:
     """The same set in memory, in its file, in a file of many groups, and in one of lines."""
     golden = from_cases("shop", "1", cases)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from evalkit.goldens import Finding, GoldenSet, from_cases, validate
-from evalkit.goldens.rows import TableRows
+from evalkit.errors import GoldenSetError
+from evalkit.goldens import Finding, GoldenSet, build, dump_jsonl, from_cases, load, load_and_validate, validate
+from evalkit.goldens.rows import FileRows, TableRows
 from evalkit.goldens.validate import validate_case
 from evalkit.records import (
     Case,
@@ -322,6 +326,71 @@ def test_a_very_large_set_is_checked_without_looking_for_near_duplicates() -> No
     assert [finding.message for finding in findings if finding.rule == "near-duplicates"] == [
         "not looked for among more than 20,000 cases"
     ]
+
+
+FLAWED = [
+    *many(9),
+    good(id="a", locale="x y"),
+    good(id="b", locale="x y"),
+    good(id="z", expect=Expectation(citations=("corpus-1",))),
+]
+
+
+def places(folder: Path, cases: list[Case]) -> list[Path]:
+    """A set in each form that it can have: a folder, files in order and not, lines."""
+    table = from_cases("shop", "1", cases).table
+    build(cases, folder / "set", "1", card=card())
+    pq.write_table(table, folder / "groups.parquet", row_group_size=5)
+    pq.write_table(table.take(pa.array(range(len(table) - 1, -1, -1))), folder / "backwards.parquet", row_group_size=5)
+    late = [*range(6), *range(len(table) - 1, 5, -1)]
+    pq.write_table(table.take(pa.array(late)), folder / "late.parquet", row_group_size=3)
+    (folder / "lines.jsonl").write_text(dump_jsonl(cases), encoding="utf-8")
+    return [folder / "set", *sorted(folder.glob("*.*"))]
+
+
+def test_read_and_checked_at_once_it_has_the_same_findings(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"tools": [LOOKUP], "corpus_ids": frozenset({"corpus-1"}), "today": dt.date(2027, 1, 1)}
+    for place in places(tmp_path, FLAWED):
+        for near in (None, True, False):
+            together, findings = load_and_validate(place, near_duplicates=near, **options)
+            alone = load(place)
+            assert (together.ref, together.path) == (alone.ref, alone.path)
+            assert findings == validate(alone, near_duplicates=near, **options)
+            assert {"locale", "duplicate"} <= {finding.rule for finding in findings}
+
+
+def test_a_file_in_order_is_read_once_for_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(many(20), tmp_path, "1", card=card())
+    monkeypatch.setattr(FileRows, "read", None)
+    assert load_and_validate(tmp_path, today=dt.date(2026, 1, 1))[0].count == 20
+
+
+def test_more_cases_than_near_duplicates_are_looked_for_among_are_not_looked_at_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = [case(f"c{number:04d}", "How long may I keep it?") for number in range(2_500)]
+    build(cases, tmp_path, "1", card=card())
+    monkeypatch.setattr(sys.modules[validate.__module__], "NEAR_LIMIT", 2_100)
+    _, findings = load_and_validate(tmp_path)
+    assert findings == validate(load(tmp_path))
+    assert "not looked for among more than 2,100 cases" in {finding.message for finding in findings}
+
+
+def test_what_is_wrong_with_a_file_is_said_as_when_it_is_only_read(tmp_path: Path) -> None:
+    table = from_cases("shop", "1", FLAWED).table
+    worded = pa.array(["{}"] * 7 + ["no JSON"] + ["{}"] * 4)
+    odd = table.set_column(table.schema.get_field_index("variables_json"), "variables_json", worded)
+    pq.write_table(odd, tmp_path / "odd.parquet")
+    with pytest.raises(GoldenSetError) as alone:
+        validate(load(tmp_path / "odd.parquet"))
+    with pytest.raises(GoldenSetError) as together:
+        load_and_validate(tmp_path / "odd.parquet")
+    assert str(together.value) == str(alone.value)
+    assert together.value.file == str(tmp_path / "odd.parquet")
+    build(FLAWED, tmp_path / "set", "1", card=card())
+    pq.write_table(odd, tmp_path / "set" / "1.parquet")
+    with pytest.raises(GoldenSetError, match="the content is not what the card states"):
+        load_and_validate(tmp_path / "set")
 
 
 def test_a_fact_that_runs_over_a_line_of_a_tools_answer_has_a_source() -> None:

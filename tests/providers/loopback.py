@@ -14,7 +14,8 @@ import pytest
 import uvloop
 
 __all__ = [
-    "BOTH_LOOPS", "Action", "Loopback", "Sent", "answer", "chunked", "completion", "drop", "hang", "raw", "then_close",
+    "BOTH_LOOPS", "Action", "Loopback", "Sent", "answer", "chunked", "completion", "drop", "hang", "raw", "streams",
+    "then_close",
 ]  # fmt: skip
 
 BOTH_LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
@@ -118,6 +119,11 @@ def answer(
     """A whole response; anything but bytes is sent as JSON, after as many seconds."""
     content = body if isinstance(body, bytes) else json.dumps({} if body is None else body).encode()
     return raw(_head(status, {"content-length": str(len(content)), **(headers or {})}) + content, after=after)
+
+
+def streams(events: bytes) -> Action:
+    """A whole stream of events."""
+    return answer(events, headers={"content-type": "text/event-stream"})
 
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from evalkit.providers import ChatRequest
+from evalkit.providers import ChatRequest, RequestedCall
 from evalkit.providers.dialect import Dialect, Reply
 from evalkit.providers.sse import Event, EventParser
-from evalkit.records import Message, ToolCall, ToolSpec
+from evalkit.records import Message, ToolCall, ToolSpec, Usage
 
-__all__ = ["CONVERSATION", "SCHEMA", "WIRE", "read_stream", "wire", "wire_events"]
+__all__ = ["CALLS", "CONVERSATION", "PLAIN", "REFUSAL", "SCHEMA", "read_stream", "wire", "wire_bytes", "wire_events"]
 
-WIRE = Path(__file__).parent / "wire"
+_WIRE = Path(__file__).parent / "wire"
 _WEATHER = ToolSpec(
     "get_weather",
     "The weather of a city now",
@@ -52,17 +52,48 @@ CONVERSATION = ChatRequest(
     trial=3,
 )
 """What ``openai_chat_request.json`` and ``openai_responses_request.json`` write out."""
+PLAIN = Reply(
+    text="You have 30 days. 😀",
+    finish_reason="stop",
+    usage=Usage(2006, 300, cached_tokens=1920, cache_write_tokens=64, reasoning_tokens=256),
+    model="gpt-5-mini-2026-08-01",
+    system_fingerprint="fp_44709d6fcb",
+)
+"""What ``openai_chat`` says; Responses says the same without a fingerprint."""
+CALLS = Reply(
+    tool_calls=(
+        RequestedCall("get_weather", {"city": "Zürich"}, "call_DdmO9pD3xa9XTPNJ32zg2hcA"),
+        RequestedCall("get_weather", {"city": "Oslo", "days": [1, 2]}, "call_ngwsQ3xa9XDdmO9pTPNJ32zg"),
+    ),
+    finish_reason="tool_calls",
+    usage=Usage(82, 34),
+    model="gpt-5-mini-2026-08-01",
+)
+"""What ``openai_chat_tools`` says."""
+REFUSAL = Reply(
+    text="I'm sorry, I cannot assist with that request.",
+    finish_reason="stop",
+    usage=Usage(81, 11),
+    model="gpt-4o-2024-08-06",
+    system_fingerprint="fp_3407719c7f",
+)
+"""What ``openai_chat_refusal`` says."""
 
 
 def wire(name: str) -> Any:
     """A sample that is JSON."""
-    return json.loads((WIRE / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((_WIRE / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def wire_bytes(name: str) -> bytes:
+    """A sample that is a stream, as it goes over the wire."""
+    return (_WIRE / f"{name}.sse").read_bytes()
 
 
 def wire_events(name: str) -> list[Event]:
     """The events of a sample that is a stream."""
     parser = EventParser()
-    return [*parser.feed((WIRE / f"{name}.sse").read_bytes()), *parser.finish()]
+    return [*parser.feed(wire_bytes(name)), *parser.finish()]
 
 
 def read_stream(dialect: Dialect, events: Iterable[Event]) -> tuple[Reply, list[bool]]:

@@ -6,7 +6,6 @@ import asyncio
 import copy
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,14 +19,14 @@ from evalkit.providers.sse import Event, EventParser
 from evalkit.providers.vendor import HttpVendor
 from evalkit.records import Message, ToolCall, ToolSpec, Usage
 
-from .loopback import Action, Loopback, Sent, answer, raw
-from .mutations import DOCUMENTED, assert_well_formed, mutated
+from .loopback import Action, Loopback, Sent, answer, streams
+from .mutations import DOCUMENTED, assert_read_or_refused, mutated
+from .samples import read_stream, wire, wire_bytes, wire_events
 
-WIRE = Path(__file__).parent / "wire"
 DIALECT: Dialect = AnthropicMessages()
-SAMPLE = json.loads((WIRE / "anthropic_reply.json").read_text())
-STREAM = (WIRE / "anthropic_stream.sse").read_bytes()
-ERRORS = json.loads((WIRE / "anthropic_errors.json").read_text())
+SAMPLE = wire("anthropic_reply")
+STREAM = wire_bytes("anthropic_stream")
+ERRORS = wire("anthropic_errors")
 MODEL = "claude-haiku-4-5-20251001"
 THOUGHT = {
     "type": "thinking",
@@ -94,14 +93,11 @@ def read(**changes: Any) -> Reply:
 
 
 def events() -> list[Event]:
-    return EventParser().feed(STREAM)
+    return wire_events("anthropic_stream")
 
 
 def streamed(found: list[Event]) -> Reply:
-    reader = DIALECT.reader()
-    for event in found:
-        reader.feed(event.type, event.data)
-    return reader.finish()
+    return read_stream(DIALECT, found)[0]
 
 
 def shown(*bodies: dict[str, Any]) -> list[Event]:
@@ -114,7 +110,7 @@ def shown(*bodies: dict[str, Any]) -> list[Event]:
 
 
 def test_a_whole_conversation_is_written_as_the_vendor_publishes_it() -> None:
-    expected = json.loads((WIRE / "anthropic_request.json").read_text())
+    expected = wire("anthropic_request")
     assert DIALECT.payload(CONVERSATION, stream=False) == expected
     assert DIALECT.payload(CONVERSATION, stream=True) == {**expected, "stream": True}
 
@@ -603,23 +599,12 @@ def test_other_json_is_a_fault(body: Any) -> None:
 
 @given(mutated(SAMPLE, most=3))
 def test_whatever_comes_is_an_answer_or_a_documented_fault(body: Any) -> None:
-    try:
-        reply = DIALECT.reply(body)
-    except DOCUMENTED:
-        return
-    assert_well_formed(reply)
+    assert_read_or_refused(lambda: DIALECT.reply(body))
 
 
 @given(mutated([[event.type, json.loads(event.data)] for event in events()], most=3))
 def test_whatever_is_streamed_is_an_answer_or_a_documented_fault(found: Any) -> None:
-    reader = DIALECT.reader()
-    try:
-        for kind, body in found:
-            reader.feed(str(kind), json.dumps(body))
-        reply = reader.finish()
-    except DOCUMENTED:
-        return
-    assert_well_formed(reply)
+    assert_read_or_refused(lambda: streamed([Event(str(kind), json.dumps(body)) for kind, body in found]))
 
 
 # ── over the wire ───────────────────────────────────────────────────────────────────────────
@@ -640,8 +625,7 @@ def exchange(action: Action, *, stream: bool, request: ChatRequest = CONVERSATIO
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_conversation_makes_the_round_trip(stream: bool) -> None:
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % len(STREAM)
-    response, sent = exchange(raw(head + STREAM) if stream else answer(SAMPLE), stream=stream)
+    response, sent = exchange(streams(STREAM) if stream else answer(SAMPLE), stream=stream)
     assert sent.line == "POST /v1/messages HTTP/1.1"
     assert (sent.headers["x-api-key"], sent.headers["anthropic-version"]) == ("sk-ant-1", "2023-06-01")
     assert sent.json == DIALECT.payload(CONVERSATION, stream=stream)
@@ -659,7 +643,6 @@ def test_an_overloaded_vendor_is_worth_another_attempt() -> None:
 
 def test_a_cut_stream_is_a_fault_of_the_protocol() -> None:
     part = STREAM[: STREAM.rindex(b"event: message_delta")]
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n" % len(part)
     with pytest.raises(CallError, match="the stream ended before the message did") as caught:
-        exchange(raw(head + part), stream=True)
+        exchange(streams(part), stream=True)
     assert (caught.value.kind, caught.value.retry) == ("protocol", True)

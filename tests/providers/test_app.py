@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from evalkit.errors import ConfigError, ExitCode
 from evalkit.providers import CallError, ChatRequest, ChatResponse, RequestedCall
-from evalkit.providers.app import APP_VARIABLES, AnswerSpec, AppDialect, AppSpec, answered, variables
+from evalkit.providers.app import APP_VARIABLES, AnswerSpec, AppDialect, AppSpec, variables
 from evalkit.providers.dialect import Reply
 from evalkit.providers.vendor import HttpVendor
 from evalkit.records import Json, Message, RetrievedDocument, ToolCall, ToolSpec, Usage
@@ -334,7 +334,7 @@ def test_any_json_is_an_answer_or_one_of_the_documented_errors(data: Any) -> Non
     assert reply.final
     assert 0 <= reply.usage.cached_tokens <= reply.usage.input_tokens or reply.usage.source == "none"
     assert reply.cost_microusd is None or reply.cost_microusd >= 0
-    assert answered(reply, latency_us=5).latency_us == 5
+    assert reply.response(latency_us=5).latency_us == 5
 
 
 # ── the file ────────────────────────────────────────────────────────────────────────────────

@@ -277,6 +277,19 @@ def test_a_wait_that_is_over_is_none(headers: Mapping[str, str]) -> None:
     assert (response.text, response.attempts) == ("fine", 2)
 
 
+def test_who_asks_for_no_wait_is_not_hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranges: list[tuple[float, float]] = []
+
+    def draw(low: float, high: float) -> float:
+        ranges.append((low, high))
+        return 0.0
+
+    monkeypatch.setattr("evalkit.providers.deployment.random.uniform", draw)
+    made, _ = deployment(down(status=429, retry_after=0.0), gives(), first_pause=0.25)
+    response = asyncio.run(made.call(ASKED))
+    assert (ranges, response.failures[0].retry_after_us) == ([(0, 0.5)], 0)
+
+
 def test_the_wait_that_is_asked_for_is_kept_and_counted() -> None:
     longest_own_pause_us = 10_000
     response, _ = answered(answer({}, 429, {"retry-after-ms": "700"}), OK, longest_pause=0.01)
@@ -361,6 +374,17 @@ def test_the_deadline_does_not_run_while_a_call_waits_for_its_turn() -> None:
 
     response = asyncio.run(main())
     assert (response.attempts, response.waited_us >= 800_000) == (2, True)
+
+
+def test_nor_while_it_waits_for_its_turn_again() -> None:
+    async def main() -> tuple[ChatResponse, int]:
+        made, provider = deployment(down(), gives(after=0.9), down(), gives(), deadline=0.8, concurrency=1)
+        first, second = (asyncio.create_task(made.call(ASKED)) for _ in range(2))
+        await second
+        return await first, len(provider.begun)
+
+    response, attempts = asyncio.run(main())
+    assert (response.attempts, attempts) == (3, 4)
 
 
 # ── at once ─────────────────────────────────────────────────────────────────────────────────
@@ -456,6 +480,35 @@ def test_a_request_that_was_given_up_in_the_queue_of_a_minute_gives_its_share_ba
         return made._requests.take(0)
 
     assert asyncio.run(main()) < 2
+
+
+@pytest.mark.parametrize("end", ["left alone", "a pause that is too long", "given up in a pause"])
+def test_an_attempt_that_was_not_made_gives_its_share_back(end: str) -> None:
+    request = ChatRequest("m", (), params={"max_tokens": 1000})
+    limits = {"tokens_per_minute": 60_000, "requests_per_minute": 6000}
+    if end == "left alone":
+        made, provider = broken(wait_when_open=False, cool_down=60, **limits)
+    else:
+        deadline = 5 if end == "a pause that is too long" else 300
+        made, provider = deployment(down(status=429, retry_after=60.0), deadline=deadline, attempts=1, **limits)
+
+    async def main() -> float:
+        if end != "left alone":
+            with pytest.raises(CallError, match="down"):
+                await made.call(ASKED)
+        made_before = len(provider.begun)
+        for _ in range(4):
+            task = asyncio.create_task(made.call(request))
+            await asyncio.wait([task], timeout=0.01 if end == "given up in a pause" else None)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled() or isinstance(task.exception(), CallError)
+        assert len(provider.begun) == made_before
+        assert made._tokens is not None
+        return made._tokens.take(1000)
+
+    # the bucket holds 1,000 tokens, and was full but for the few of the calls that were made
+    assert asyncio.run(main()) < 0.5
 
 
 def test_tokens_are_taken_as_estimated_and_corrected_by_what_was_used() -> None:

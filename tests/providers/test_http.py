@@ -595,6 +595,8 @@ def http_date(seconds: float) -> str:
         ({"retry-after": ""}, None),
         ({"retry-after": "²"}, None),
         ({"retry-after": "1.2.3"}, None),
+        ({"retry-after": "Wed, 21 Oct 99999999999999 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 +99999999999999"}, None),
         ({"retry-after-ms": "250"}, 0.25),
         ({"retry-after-ms": "-250"}, 0.0),
         ({"retry-after-ms": "1e9"}, 60.0),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from evalkit.providers import CallError, ChatRequest, OpenAIChatDialect
+from evalkit.providers.anthropic import AnthropicMessages
+from evalkit.providers.app import AppDialect
+from evalkit.providers.dialect import Dialect
 from evalkit.providers.http import HttpClient, Timeouts
 from evalkit.providers.vendor import HttpVendor
 from evalkit.records import Message, ToolCall
@@ -56,13 +60,17 @@ def against(
     key: str | None = None,
     user: str = "",
     stream: bool = False,
+    dialect: Dialect | None = None,
 ) -> CallError:
     """The error of a target on loopback."""
+    spoken = dialect or OpenAIChatDialect()
 
     async def run() -> CallError:
         async with Loopback(actions) as server:
             url = server.url.replace("//", f"//{user}")
-            target = HttpVendor("p", OpenAIChatDialect(), base_url=url, key=key, timeouts=PATIENT, stream=stream)
+            if dialect is not None:
+                url = url.removesuffix("/v1")
+            target = HttpVendor("p", spoken, base_url=url, key=key, timeouts=PATIENT, stream=stream)
             try:
                 await target.complete(request)
             except CallError as error:
@@ -94,6 +102,33 @@ def test_a_server_that_repeats_the_key_does_not_get_it_into_the_error() -> None:
     assert KEY not in str(error)
 
 
+def test_nor_where_it_is_written_with_escapes() -> None:
+    key = "Zm9v/YmFy+cXV4"
+    body = b'{"error": "bad key: Zm9v\\/YmFy\\u002bcXV4"}'
+    assert 'status 401: {"error": "bad key: [secret]"}' in str(against(answer(body, 401), key=key))
+
+
+def test_nor_a_part_of_it_behind_a_long_gap() -> None:
+    for length in range(2970, 3001, 3):
+        error = against(answer(b"bad key:" + b" " * length + KEY.encode(), 400), key=KEY)
+        assert KEY[:4] not in str(error)
+
+
+def test_nor_the_beginning_of_one_that_was_cut() -> None:
+    key = "sk-live-" + "0123456789" * 6
+    body = completion(usage={"prompt_tokens": f"{key}", "completion_tokens": 1})
+    error = str(against(answer(body), key=key))
+    assert "[secret]" in error
+    assert key[:4] not in error
+
+
+@pytest.mark.parametrize("length", range(260, 300, 3))
+def test_nor_a_part_in_what_an_application_reports(length: int) -> None:
+    error = str(against(answer({"error": "x" * length + KEY}), key=KEY, dialect=AppDialect()))
+    assert "reports an error" in error
+    assert KEY[:4] not in error
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_nor_within_an_answer(stream: bool) -> None:
     body = {"error": {"message": "x" * 250 + f"bad key: {KEY}", "code": 400}}
@@ -105,6 +140,16 @@ def test_nor_within_an_answer(stream: bool) -> None:
 
 
 STREAM = {"content-type": "text/event-stream"}
+
+
+def test_nor_where_its_words_begin_as_ours_do() -> None:
+    async def echo_as_ours(writer: asyncio.StreamWriter, sent: Sent, closing: asyncio.Event) -> None:
+        error = {"type": f"http://{sent.headers['host']}/v1/messages", "message": sent.headers["x-api-key"]}
+        await answer({"type": "error", "error": error})(writer, sent, closing)
+
+    error = against(echo_as_ours, key=KEY, dialect=AnthropicMessages())
+    assert "/v1/messages: [secret]" in str(error)
+    assert KEY not in str(error)
 
 
 def test_nor_where_an_answer_is_something_else() -> None:
@@ -180,6 +225,15 @@ def test_a_redirection_is_no_answer(status: int) -> None:
     assert (error.kind, error.retry, error.fatal) == ("status", False, False)
     assert f"status {status}" in str(error)
     assert ("moved to http://127.0.0.1:1/elsewhere, which is not followed" in str(error)) == (status != 304)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_is_packed_more_than_once_is_not_unpacked(stream: bool) -> None:
+    bomb = gzip.compress(gzip.compress(b" " * 1000))
+    headers = {"content-encoding": "gzip, gzip", **(STREAM if stream else {})}
+    error = against(answer(bomb, headers=headers), stream=stream)
+    assert "compressed more than once" in error.message
+    assert (error.kind, error.retry) == ("protocol", True)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])

@@ -20,8 +20,8 @@ from evalkit.records import Message, ToolCall, ToolSpec, Usage
 from evalkit.simulator.profiles import SYSTEM_FINGERPRINT
 
 from .loopback import Action, Loopback, Sent, answer, completion
-from .mutations import DOCUMENTED, assert_well_formed, mutated
-from .samples import CONVERSATION, SCHEMA, wire
+from .mutations import assert_read_or_refused, mutated
+from .samples import CALLS, CONVERSATION, PLAIN, REFUSAL, SCHEMA, wire
 
 DIALECT: Dialect = OpenAIChatDialect()
 ASKED = ChatRequest("m-1", (Message("system", "Be brief."), Message("user", "hello")))
@@ -175,29 +175,6 @@ def test_the_digest_is_that_of_what_the_model_sees() -> None:
 
 # ── answers ─────────────────────────────────────────────────────────────────────────────────
 
-PLAIN = Reply(
-    text="You have 30 days. 😀",
-    finish_reason="stop",
-    usage=Usage(2006, 300, cached_tokens=1920, cache_write_tokens=64, reasoning_tokens=256),
-    model="gpt-5-mini-2026-08-01",
-    system_fingerprint="fp_44709d6fcb",
-)
-CALLS = Reply(
-    tool_calls=(
-        RequestedCall("get_weather", {"city": "Zürich"}, "call_DdmO9pD3xa9XTPNJ32zg2hcA"),
-        RequestedCall("get_weather", {"city": "Oslo", "days": [1, 2]}, "call_ngwsQ3xa9XDdmO9pTPNJ32zg"),
-    ),
-    finish_reason="tool_calls",
-    usage=Usage(82, 34),
-    model="gpt-5-mini-2026-08-01",
-)
-REFUSAL = Reply(
-    text="I'm sorry, I cannot assist with that request.",
-    finish_reason="stop",
-    usage=Usage(81, 11),
-    model="gpt-4o-2024-08-06",
-    system_fingerprint="fp_3407719c7f",
-)
 VLLM = Reply(
     tool_calls=(RequestedCall("lookup", {"order": "A-1"}, "chatcmpl-tool-b1c4"),),
     finish_reason="tool_calls",
@@ -461,11 +438,7 @@ def test_anything_but_a_completion_is_a_fault_of_the_protocol(body: Any) -> None
 @settings(deadline=None)
 @given(mutated(wire("openai_chat_tools")) | mutated(wire("openai_chat")) | mutated(wire("openai_mistral")))
 def test_a_damaged_answer_is_read_or_refused(body: Any) -> None:
-    try:
-        reply = DIALECT.reply(body)
-    except DOCUMENTED:
-        return
-    assert_well_formed(reply)
+    assert_read_or_refused(lambda: DIALECT.reply(body))
 
 
 # ── what a target is ────────────────────────────────────────────────────────────────────────

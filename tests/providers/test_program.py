@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from evalkit.errors import ConfigError
-from evalkit.providers import program
 from evalkit.providers.program import Program, place, program_at, said
 
-
-@pytest.fixture(autouse=True)
-def clean_interpreter() -> Iterator[None]:
-    """No test leaves modules or an import hook behind."""
-    yield
-    current = program._Current.program
-    if current is not None:
-        current.forget()
-    program._Current.program = None
+pytestmark = pytest.mark.usefixtures("clean_interpreter")
 
 
 def lay(folder: Path, **files: str) -> Path:

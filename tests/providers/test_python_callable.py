@@ -6,14 +6,14 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evalkit.errors import ConfigError
-from evalkit.providers import CallError, ChatRequest, ChatResponse, Provider, RequestedCall, program
+from evalkit.providers import CallError, ChatRequest, ChatResponse, Provider, RequestedCall
 from evalkit.providers.app import variables
 from evalkit.providers.python_callable import PythonCallable
 from evalkit.records import Message, RetrievedDocument, Usage
@@ -21,16 +21,7 @@ from evalkit.records import Message, RetrievedDocument, Usage
 ASKED = ChatRequest("m", (Message("user", "How long?"),), context={"role": "customer", "documents": [{"id": "a"}]})
 
 Make = Callable[..., PythonCallable]
-
-
-@pytest.fixture(autouse=True)
-def clean_interpreter() -> Iterator[None]:
-    """No test leaves modules or an import hook behind."""
-    yield
-    current = program._Current.program
-    if current is not None:
-        current.forget()
-    program._Current.program = None
+pytestmark = pytest.mark.usefixtures("clean_interpreter")
 
 
 @pytest.fixture

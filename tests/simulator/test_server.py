@@ -6,8 +6,8 @@ import asyncio
 import json
 import math
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import Any
 
 import httpx
 import pytest
@@ -16,9 +16,9 @@ from evalkit.errors import ExitCode, UsageError
 from evalkit.simulator import PROFILES, Server, start_server
 from evalkit.simulator.model import complete
 
+from .serving import served
 from .world import payload
 
-T = TypeVar("T")
 HEALTH = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
 Received = tuple[int, dict[str, str], Any]
 
@@ -26,16 +26,6 @@ Received = tuple[int, dict[str, str], Any]
 def chat(body: object = None, head: str = "") -> bytes:
     content = body if isinstance(body, bytes) else json.dumps(payload("What?") if body is None else body).encode()
     return f"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: {len(content)}\r\n{head}\r\n".encode() + content
-
-
-def served(use: Callable[[Server], Awaitable[T]], **keys: Any) -> T:
-    """What a test does with a running server."""
-
-    async def run() -> T:
-        async with await start_server(**{"port": 0, "time_scale": 0, **keys}) as server:
-            return await use(server)
-
-    return asyncio.run(run())
 
 
 async def receive(reader: asyncio.StreamReader) -> Received:

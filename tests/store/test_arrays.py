@@ -1,13 +1,14 @@
-"""Numbers that grow in their place."""
+"""Arrow columns as numpy arrays, and numbers that grow in their place."""
 
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.store.arrays import GrowingArray
+from evalkit.store.arrays import GrowingArray, fixed_texts
 
 
 @given(st.lists(st.lists(st.integers(0, 255), max_size=5), max_size=6))
@@ -35,3 +36,18 @@ def test_nothing_is_added_while_the_numbers_are_held() -> None:
     with pytest.raises(BufferError):
         growing.extend(np.ones(1))
     assert held.tolist() == [1, 1]
+
+
+@given(st.lists(st.lists(st.text("abc", max_size=4), max_size=5), max_size=4), st.integers(0, 3))
+def test_texts_of_a_column_become_bytes_of_one_width(pieces: list[list[str]], start: int) -> None:
+    column = pa.chunked_array([pa.array(piece, pa.string()) for piece in pieces], pa.string()).slice(start)
+    texts = [text for piece in pieces for text in piece][start:]
+    assert fixed_texts(column, 3).tolist() == [text.encode()[:3] for text in texts]
+
+
+def test_texts_of_that_width_are_not_copied() -> None:
+    column = pa.array(["abc", "def", "ghi"])
+    found = fixed_texts(column.slice(1), 3)
+    assert found.tolist() == [b"def", b"ghi"]
+    assert found.dtype == "S3"
+    assert found.__array_interface__["data"][0] == column.buffers()[2].address + 3

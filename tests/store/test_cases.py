@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from evalkit.errors import StoreError
 from evalkit.goldens import CASE_SCHEMA, from_cases
 from evalkit.records import Case, GoldenSetRef, Message
 from evalkit.store.cases import (
+    adopt_cases,
     cases_path,
     iter_cases_of,
     load_case_columns,
@@ -135,3 +137,39 @@ def test_cases_that_cannot_be_read_are_named(
     with pytest.raises(StoreError, match="not a readable Parquet file") as caught:
         read(tmp_path, REF, REDACTION)
     assert caught.value.file == str(path)
+
+
+def other_store(folder: Path, cases: list[Case], count: int = REF.cases) -> Path:
+    """A store with other cases under the same name."""
+    save_cases(folder, replace(REF, cases=count), REDACTION, iter(cases))
+    return folder
+
+
+def test_cases_of_another_store_are_brought_along_though_it_wrote_them_otherwise(root: Path, tmp_path: Path) -> None:
+    again = other_store(tmp_path / "again", CASES)
+    file = cases_path(again, REF.digest, REDACTION)
+    pq.write_table(pq.read_table(file), file, compression="none")
+    adopt_cases(tmp_path / "own", REF, REDACTION, [tmp_path / "nothing", root, again])
+    assert load_cases(tmp_path / "own", REF, REDACTION) == CASES
+    adopt_cases(tmp_path / "own", REF, REDACTION, [again])
+
+
+def test_stores_that_hold_different_cases_under_one_name_are_refused(root: Path, tmp_path: Path) -> None:
+    changed = other_store(tmp_path / "changed", [replace(CASES[0], critical=False), *CASES[1:]])
+    for own, others in ((tmp_path / "own", [root, changed]), (root, [changed])):
+        with pytest.raises(StoreError, match="other cases of shop@1") as caught:
+            adopt_cases(own, REF, REDACTION, others)
+        assert caught.value.file == str(cases_path(changed, REF.digest, REDACTION))
+    assert not (tmp_path / "own").exists()
+
+
+@pytest.mark.parametrize("damage", ["short", "truncated"])
+def test_damaged_cases_are_not_brought_along(tmp_path: Path, damage: str) -> None:
+    there = other_store(tmp_path / "there", CASES[:-1], REF.cases - 1)
+    file = cases_path(there, REF.digest, REDACTION)
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(StoreError, match="holds 2,499 of the 2,500" if damage == "short" else "not a readable"):
+        adopt_cases(tmp_path / "own", REF, REDACTION, [there])
+    with pytest.raises(StoreError, match="in none of the stores"):
+        adopt_cases(tmp_path / "own", REF, REDACTION, [tmp_path])

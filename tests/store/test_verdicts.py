@@ -54,6 +54,11 @@ def test_a_damaged_verdict_is_reported_though_it_was_whole_before(root: Path) ->
         Verdicts(root).of_run("run-0")
 
 
+def test_one_that_goes_while_they_are_looked_at_takes_no_other_along(root: Path) -> None:
+    (root / "verdicts" / "v1-gone.json").symlink_to("nowhere")
+    assert [path.stem for path in Verdicts(root).entries()] == ["v0", "v1", "v2"]
+
+
 @pytest.mark.parametrize("damage", [b"[]", b"{}", content("x", created_us="soon"), b"\xff"])
 def test_whatever_is_no_verdict_is_reported(root: Path, damage: bytes) -> None:
     (root / "verdicts" / "v9.json").write_bytes(damage)
