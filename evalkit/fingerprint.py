@@ -25,10 +25,13 @@ def canonical_json(value: Any) -> bytes:
     """Return the canonical bytes of a JSON value.
 
     Raises:
-        ValueError: for NaN and infinities.
+        ValueError: for NaN and infinities, and for a value that holds itself or is nested too deep.
         TypeError: for anything that is not JSON.
     """
-    return "".join(_encoded(value, 0)).encode("utf-8", "surrogatepass")
+    try:
+        return "".join(_encoded(value, 0)).encode("utf-8", "surrogatepass")
+    except RecursionError:
+        raise ValueError("Circular reference, or nested too deep") from None
 
 
 def _mapping(value: Any) -> Any:
