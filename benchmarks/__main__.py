@@ -6,7 +6,20 @@ import importlib
 import platform
 import sys
 
-NAMES = ("startup", "golden", "trials", "waiting", "rerun", "memory", "compare", "graders", "gate_errors")
+NAMES = (
+    "startup",
+    "golden",
+    "trials",
+    "waiting",
+    "rerun",
+    "memory",
+    "compare",
+    "graders",
+    "gate_errors",
+    "gate_figures",
+    "slice_errors",
+    "critical_errors",
+)
 
 
 def main() -> None:
