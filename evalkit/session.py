@@ -127,8 +127,19 @@ def run_project(
         workflow, grading = candidate.workflow, candidate.grading
         return Outcome(folder, judge_stored_run(project, folder, baseline, workflow=workflow, grading=grading))
 
-    outcomes = run_loop(_run_each(project, said, _concurrency(project, wanted), listener, judged))
+    outcomes = run_loop(_run_each(project, said, _concurrency(project, wanted), listener, judged, _next_round))
     return _accepted(project, outcomes, set_baseline, of_branch)
+
+
+def _next_round(outcome: Outcome, options: RunOptions) -> RunOptions | None:
+    """How to go on where more trials would settle what is open, and nobody has said how many to make."""
+    run, more = outcome.run.run, dict(options.more)
+    if options.trials is not None or run.selection != "all" or not outcome.verdict.next_trials:
+        return None
+    for case_id, count in outcome.verdict.next_trials.items():
+        more[case_id] = more.get(case_id, 0) + count
+    earlier = (run.trials - run.reused, run.model_calls, run.cost_microusd)
+    return replace(options, more=more, earlier=earlier, fresh=False, resume=False)
 
 
 def run_shard(
@@ -235,15 +246,31 @@ async def _run_each(
     concurrency: int,
     listener: Listener | None,
     finish: Callable[[Candidate, RunFolder], Finished],
+    further: Callable[[Finished, RunOptions], RunOptions | None] = lambda _finished, _options: None,
 ) -> list[Finished]:
-    """Prepare all workflows, so that a mistake in one is found before anything is spent; then run one after another."""
+    """Prepare all workflows, so that a mistake in one is found before anything is spent; then run one after another.
+
+    Args:
+        project: The project.
+        said: The options of each workflow.
+        concurrency: Trials at once.
+        listener: Told of the progress.
+        finish: What is made of a run.
+        further: The options of another round, which goes on where the run ended; None where none is needed.
+    """
     async with Targets(project, connections=concurrency) as targets:
         candidates = [prepare(project, name, targets, said[name]) for name in said]
         finished = []
-        for candidate in candidates:
-            options = said[candidate.workflow.name]
+        for prepared in candidates:
+            candidate, options = prepared, said[prepared.workflow.name]
             folder = await execute_plan(candidate, targets, options, _told(candidate, listener))
-            finished.append(finish(candidate, folder))
+            result = finish(candidate, folder)
+            while (again := further(result, options)) is not None:
+                options = again
+                candidate = prepare(project, candidate.workflow.name, targets, options)
+                folder = await execute_plan(candidate, targets, options, _told(candidate, listener))
+                result = finish(candidate, folder)
+            finished.append(result)
     return finished
 
 

@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "merge": ("evalkit.cli.merge", "Put the shards of a run together and judge the whole."),
     "diff": ("evalkit.cli.diff", "Compare two runs, without judging."),
     "gate": ("evalkit.cli.gate", "Judge a stored run again."),
+    "accept": ("evalkit.cli.accept", "Accept a regression for a time, with a reason and an owner."),
+    "blame": ("evalkit.cli.blame", "Find out which of several changes breaks the cases that broke."),
     "report": ("evalkit.cli.report", "Write the report of a stored run again."),
     "show": ("evalkit.cli.show", "Show a run, or one case of it with its trace."),
     "runs": ("evalkit.cli.runs", "List runs."),

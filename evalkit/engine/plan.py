@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evalkit.engine.estimate import SAMPLE, Estimate, brings_costs, estimate_cases
@@ -46,7 +48,8 @@ class Plan:
     workflow: Workflow
     golden: GoldenSet
     selection: Selection
-    trials_per_case: int
+    counts: NDArray[np.int32]
+    """Trials of each case, at least one."""
     keys: Keys
     """Key of each trial, 64 hex digits."""
     origin: NDArray[np.int32]
@@ -54,6 +57,22 @@ class Plan:
     reuses: tuple[Reuse, ...]
     case_ids: pa.Array
     """Cases of the run, in order."""
+
+    @property
+    def trials_per_case(self) -> int:
+        """Trials that every case has; some may have more."""
+        return int(self.counts.min(initial=np.iinfo(np.int32).max)) if len(self.counts) else 1
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """The place of the first trial of each case, and behind the last one their number."""
+        return np.concatenate([[0], np.cumsum(self.counts, dtype=np.int64)])
+
+    def cases_with(self, trials: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Cases any of whose trials is marked."""
+        if not len(self.counts):
+            return np.zeros(0, np.bool_)
+        return np.asarray(np.logical_or.reduceat(trials, self.starts[:-1]))
 
     @property
     def total(self) -> int:
@@ -84,22 +103,21 @@ class Plan:
         due = self.origin == _TO_MAKE
         if without is not None:
             due &= ~without
-        count = self.trials_per_case
-        by_case = due.reshape(-1, count)
-        wanted = by_case.any(axis=1)
+        wanted = self.cases_with(due)
         if not wanted.any():
             return
         ids = None if wanted.all() and self.cases == self.golden.count else _chosen(self.case_ids, wanted)
         rows = np.flatnonzero(wanted)
         for row, (case, digest) in zip(rows, self.golden.iter_cases(ids), strict=True):
             prepared = self.workflow.prepared(case)
-            for trial in np.flatnonzero(by_case[row]):
-                place = int(row * count + trial)
-                yield PlannedTrial(prepared, digest, int(trial), self.keys[place].decode(), place)
+            start, end = self.starts[row : row + 2].tolist()
+            for trial in np.flatnonzero(due[start:end]).tolist():
+                place = start + trial
+                yield PlannedTrial(prepared, digest, trial, self.keys[place].decode(), place)
 
     def estimate(self, prices: PriceTable, runs: Runs, trials: int) -> Estimate:
         """Calls and cost of so many of the trials to make, about; looks at some of them."""
-        due = (self.origin == _TO_MAKE).reshape(-1, self.trials_per_case).any(axis=1)
+        due = self.cases_with(self.origin == _TO_MAKE)
         places = np.flatnonzero(due)
         some = np.zeros(len(due), np.bool_)
         some[places[:: max(1, len(places) // SAMPLE)][:SAMPLE]] = True
@@ -121,6 +139,7 @@ def make_plan(
     redaction: str,
     selection: Selection | None = None,
     trials: int | None = None,
+    more: Mapping[str, int] | None = None,
     fresh: bool = False,
     without: str = "",
 ) -> Plan:
@@ -134,6 +153,7 @@ def make_plan(
         redaction: Fingerprint of the masking rules: trials masked otherwise are not reused.
         selection: The cases to run; default all.
         trials: Trials of each case; default what the workflow says.
+        more: Further trials of some cases, by id.
         fresh: Make every trial again.
         without: Id of a run whose journal is no source: the one that is taken up.
 
@@ -147,24 +167,36 @@ def make_plan(
         prompt.check(golden.common_variables())
     _check_prices(workflow, prices)
     case_ids = golden.ids if len(chosen.places) == golden.count else golden.ids.take(pa.array(chosen.places))
+    counts = _counts(case_ids, count, more or {})
     keys = None
-    if len(chosen.places) == golden.count:
+    if len(chosen.places) == golden.count and not more:
         keys = keys_of_equal_run(runs, workflow, golden, count, redaction)
     if keys is None:
-        keys = _keys(workflow, golden, case_ids, count)
+        keys = _keys(workflow, golden, case_ids, counts)
     origin: NDArray[np.int32] = np.full(len(keys), _TO_MAKE, np.int32)
     reuses: tuple[Reuse, ...] = ()
     if not fresh:
         origin, reuses = find_reuse(keys, runs, workflow.name, redaction, without)
-    return Plan(workflow, golden, chosen, count, keys, origin, reuses, case_ids)
+    return Plan(workflow, golden, chosen, counts, keys, origin, reuses, case_ids)
 
 
-def _keys(workflow: Workflow, golden: GoldenSet, case_ids: pa.Array, count: int) -> Keys:
+def _counts(case_ids: pa.Array, count: int, more: Mapping[str, int]) -> NDArray[np.int32]:
+    """Trials of each case."""
+    counts = np.full(len(case_ids), count, np.int32)
+    if more:
+        places = pc.index_in(pa.array(list(more), pa.string()), value_set=case_ids)
+        for place, further in zip(places.to_pylist(), more.values(), strict=True):
+            if place is not None:
+                counts[place] += further
+    return counts
+
+
+def _keys(workflow: Workflow, golden: GoldenSet, case_ids: pa.Array, counts: NDArray[np.int32]) -> Keys:
     """The key of every trial; the cases are read once and not kept."""
     ids = None if len(case_ids) == golden.count else frozenset(case_ids.to_pylist())
-    keys = np.empty(len(case_ids) * count, f"S{KEY_WIDTH}")
+    keys = np.empty(int(counts.sum()), f"S{KEY_WIDTH}")
     place = 0
-    for case, digest in golden.iter_cases(ids):
+    for (case, digest), count in zip(golden.iter_cases(ids), counts.tolist(), strict=True):
         prepared = workflow.prepared(case)
         for trial in range(count):
             keys[place] = prepared.key(digest, trial)

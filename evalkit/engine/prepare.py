@@ -45,6 +45,8 @@ class RunOptions:
         shard: ``i/n``: make only the i-th of n parts, to be merged with the others.
         resume: Go on with the run that was cut off; :func:`resumed_options` tells what was said of it.
         workflows: What is run together; to be gone on with together.
+        more: Further trials of some cases, by id.
+        earlier: Trials, calls and micro-dollars of the rounds of the run before this one.
     """
 
     cases: Sequence[str] = ()
@@ -55,6 +57,8 @@ class RunOptions:
     shard: str = ""
     resume: bool = False
     workflows: Sequence[str] = ()
+    more: Mapping[str, int] = field(default_factory=dict)
+    earlier: Sequence[int] = (0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ def prepare(project: Project, name: str, targets: Targets, options: RunOptions |
             [selection.text, selection.shard],
             wanted.trials or workflow.spec.trials,
             wanted.fresh,
+            dict(wanted.more),
             grading.fingerprint,
             redactor.fingerprint,
             _price_prints(workflow, prices),
@@ -143,6 +148,7 @@ def prepare(project: Project, name: str, targets: Targets, options: RunOptions |
         redaction=redactor.fingerprint,
         selection=selection,
         trials=wanted.trials,
+        more=wanted.more,
         fresh=wanted.fresh,
         without=head.run_id,
     )
@@ -207,6 +213,8 @@ def _new_head(
 def _said(options: RunOptions) -> dict[str, Any]:
     """What of the options decides which trials a run has."""
     said = {key: value for key, value in asdict(options).items() if key not in ("resume", "concurrency") and value}
+    if not any(options.earlier):
+        said.pop("earlier")
     return {key: list(value) if isinstance(value, (list, tuple)) else value for key, value in said.items()}
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,13 +59,14 @@ async def execute_plan(
     """
     candidate.runs.prepare()
     with ExitStack() as held:
-        candidate, lock = _held(candidate, targets, options or RunOptions(), held)
+        wanted = options or RunOptions()
+        candidate, lock = _held(candidate, targets, wanted, held)
         offsets = candidate.made.copy()
         spent = _Spent()
         if lock is not None:
-            spent = await _make_trials(candidate, targets, options or RunOptions(), lock, offsets, on_progress)
+            spent = await _make_trials(candidate, targets, wanted, lock, offsets, on_progress)
         _save_masked_cases(candidate)
-        folder = _put_together(candidate, offsets, spent)
+        folder = _put_together(candidate, offsets, spent.after(wanted.earlier), wanted.earlier[0])
         _drop_used_journals(candidate)
     return folder
 
@@ -92,8 +93,8 @@ def _journal_path(candidate: Candidate) -> Path:
     return candidate.runs.partial_folder(candidate.head.run_id) / "journal.jsonl"
 
 
-def _put_together(candidate: Candidate, offsets: NDArray[np.int64], spent: _Spent) -> RunFolder:
-    """Write the run from what holds its trials."""
+def _put_together(candidate: Candidate, offsets: NDArray[np.int64], spent: _Spent, made: int) -> RunFolder:
+    """Write the run from what holds its trials; so many of the reused ones were made in its earlier rounds."""
     plan, runs, run_id = candidate.plan, candidate.runs, candidate.head.run_id
     with ExitStack() as stack:
         sources = _sources(candidate, offsets, stack)
@@ -103,7 +104,7 @@ def _put_together(candidate: Candidate, offsets: NDArray[np.int64], spent: _Spen
             counts.add(chunk)
             writer.add(chunk)
         counts.check()
-        return RunFolder(writer.finish(_record(candidate, counts, spent)))
+        return RunFolder(writer.finish(_record(candidate, counts, spent, made)))
 
 
 async def _make_trials(
@@ -129,7 +130,7 @@ async def _make_trials(
         if executor is not None:
             executor.committed(size, progress)
 
-    paid = before.microusd + remembered.cost_microusd
+    paid = before.microusd + remembered.cost_microusd + options.earlier[2]
     with RunBudget(candidate.project, workflow, paid) as budget:
 
         def on_commit(size: int) -> None:
@@ -196,6 +197,11 @@ class _Spent:
     """Micro-dollars of the dearest call, by provider and model."""
     lag_us: int = 0
     """99th percentile of the lag of the event loop."""
+
+    def after(self, earlier: Sequence[int]) -> _Spent:
+        """With what the earlier rounds of the run have asked."""
+        _, calls, microusd = earlier
+        return replace(self, calls=self.calls + calls, microusd=self.microusd + microusd)
 
     def with_more(self, progress: Progress, lag_us: int) -> _Spent:
         """What was asked before and since."""
@@ -272,14 +278,14 @@ def _sources(candidate: Candidate, offsets: NDArray[np.int64], stack: ExitStack)
     sources = plan_sources(plan, candidate.prices, grading.refs, grading.fingerprint, grade)
     if (offsets >= 0).any():
         own = JournalReader(_journal_path(candidate))
-        sources.append(JournalSource(own, offsets, plan.case_ids, plan.trials_per_case, grading.refs))
+        sources.append(JournalSource(own, offsets, plan.case_ids, plan.starts, grading.refs))
     for source in sources:
         if isinstance(source, JournalSource):
             stack.callback(source.journal.close)
     return sources
 
 
-def _record(candidate: Candidate, counts: _Counts, spent: _Spent) -> Run:
+def _record(candidate: Candidate, counts: _Counts, spent: _Spent, made: int) -> Run:
     git = git_state(candidate.project.root)
     plan = candidate.plan
     return Run(
@@ -297,7 +303,7 @@ def _record(candidate: Candidate, counts: _Counts, spent: _Spent) -> Run:
         evalkit=__version__,
         trials_per_case=plan.trials_per_case,
         trials=counts.trials,
-        reused=plan.reused,
+        reused=max(0, plan.reused - made),
         errors=counts.errors,
         model_calls=spent.calls,
         cost_microusd=spent.microusd,

@@ -33,7 +33,7 @@ class JournalSource:
         journal: The journal.
         offsets: For each trial of the plan where its line begins; -1 where it is not taken from here.
         case_ids: Cases of the plan, in order.
-        count: Trials of each.
+        starts: The place of the first trial of each, and behind the last one their number.
         graders: Of the run that is put together.
         graded: Whether the scores of the journal are by these graders.
         grade: Grades again where they are not.
@@ -43,7 +43,7 @@ class JournalSource:
     journal: JournalReader
     offsets: NDArray[np.int64]
     case_ids: pa.Array
-    count: int
+    starts: NDArray[np.int64]
     graders: Sequence[GraderRef]
     graded: bool = True
     grade: Grade | None = None
@@ -54,7 +54,8 @@ class JournalSource:
 
     def until(self, case_id: str) -> Chunk:
         """See :class:`evalkit.store.merge.TrialSource`."""
-        end = bisect_right(self.case_ids, case_id, key=lambda item: item.as_py()) * self.count
+        cases = bisect_right(self.case_ids, case_id, key=lambda item: item.as_py())
+        end = int(self.starts[cases])
         places = self._place + np.flatnonzero(self.offsets[self._place : end] >= 0)
         self._place = max(self._place, end)
         entries = [self.journal.trial(int(self.offsets[place])) for place in places]
@@ -99,7 +100,7 @@ def _source(
         assert reuse.offsets is not None, "a journal has places"  # noqa: S101
         offsets = np.where(mine, reuse.offsets, -1)
         return JournalSource(
-            reuse.journal, offsets, plan.case_ids, plan.trials_per_case, graders, False, grade, revise
+            reuse.journal, offsets, plan.case_ids, plan.starts, graders, False, grade, revise
         )  # fmt: skip
     assert reuse.folder is not None, "it is a run"  # noqa: S101
     same = _same_prices(reuse, prices)

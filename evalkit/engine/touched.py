@@ -18,7 +18,7 @@ def count_touched(plan: Plan, baseline: RunFolder) -> int:
         for place in mine:
             key = plan.keys[place].decode()
             touched[place] = key not in known or known[key] != executed.get(key)
-    return int(touched.reshape(-1, plan.trials_per_case).any(axis=1).sum())
+    return int(plan.cases_with(touched).sum())
 
 
 def _executed(folder: RunFolder) -> dict[str, str]:

@@ -9,7 +9,10 @@ from evalkit import codec
 from evalkit.engine.prepare import load_grading
 from evalkit.engine.run import regrade
 from evalkit.errors import NotComparableError, StoreError, UsageError
+from evalkit.gate.acceptance import load_acceptances
+from evalkit.gate.evidence import Recorder
 from evalkit.gate.golden import StoredCases
+from evalkit.gate.history import read_history
 from evalkit.gate.judging import Limits, judge
 from evalkit.gate.verdict import RuleResult, Verdict
 from evalkit.gate.words import count_of, points
@@ -18,7 +21,7 @@ from evalkit.records import Case
 from evalkit.store import Baselines, RunFolder, Runs, Verdicts
 from evalkit.store.cases import load_cases
 from evalkit.workflow import Project, Workflow, load_workflow
-from evalkit.workflow.gates import GateSpec
+from evalkit.workflow.gates import GateSpec, HistorySpec
 
 __all__ = ["cases_of", "compare_stored_runs", "find_baseline", "find_run", "judge_stored_run", "load_verdict"]
 
@@ -78,6 +81,7 @@ def judge_stored_run(
 
     Raises:
         NotComparableError: when the baseline must be graded again and the graders have changed since.
+        ConfigError: for an acceptance that names what is not there, or that nobody can accept.
     """
     loaded = workflow or load_workflow(project, candidate.run.workflow)
     candidate = _newest_grading(project, candidate, loaded, grading)
@@ -93,9 +97,15 @@ def judge_stored_run(
         loaded.gate,
         baseline_name=name,
         limits=Limits(loaded.spec.slo.p95, loaded.spec.budget.per_trial),
+        acceptances=load_acceptances(project).of(run.workflow),
+        history=None if baseline is None else _recorder(project, candidate, baseline, loaded.gate.history),
     )
     Verdicts(project.store).save(verdict.id, codec.encode(verdict))
     return verdict
+
+
+def _recorder(project: Project, candidate: RunFolder, baseline: RunFolder, spec: HistorySpec) -> Recorder:
+    return lambda axis: read_history(Runs(project.store), candidate, baseline, axis, spec)
 
 
 def compare_stored_runs(project: Project, before: str, after: str) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from evalkit.gate.axis import CaseAxis
 from evalkit.gate.golden import CaseColumns, GoldenCases
+from evalkit.gate.history import RecordedTrials
 from evalkit.gate.pairs import GraderPairs, load_pairs
 from evalkit.gate.trials import (
     CaseTrials,
@@ -24,9 +25,10 @@ from evalkit.gate.trials import (
 from evalkit.records import GraderRef
 from evalkit.store.runs import RunFolder
 
-__all__ = ["Evidence", "Subject", "load_evidence"]
+__all__ = ["Evidence", "Recorder", "Subject", "load_evidence"]
 
 Mask = NDArray[np.bool_]
+Recorder = Callable[[CaseAxis], RecordedTrials | None]
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class Evidence:
     """Cases that are equal in two different golden sets; None where the sets are the same."""
     same_prices: bool = True
     """Whether each model that both configurations name has one price."""
+    configuration: str = ""
+    """Fingerprint of the candidate's configuration."""
+    recorded: RecordedTrials | None = None
+    """What earlier runs tell of the cases."""
     lags: tuple[Lags, Lags] | None = None
     """How far the client lagged in the baseline and the candidate, where a rule on latency asks for it."""
 
@@ -103,6 +109,7 @@ def load_evidence(
     *,
     measured: Collection[str] = (),
     lags: bool = False,
+    history: Recorder | None = None,
 ) -> Evidence:
     """Read two runs that were graded by the same set of graders.
 
@@ -112,6 +119,7 @@ def load_evidence(
         golden: The candidate's golden set.
         measured: Graders whose measurements a rule looks at; of the others only what they decided is kept.
         lags: Whether a rule looks at latency.
+        history: Reads what earlier runs tell of the cases of an axis.
 
     Raises:
         StoreError: when a segment cannot be read.
@@ -124,6 +132,7 @@ def load_evidence(
     pairs = load_pairs(baseline, candidate, run.grading, [columns.ids, made.ids, known.ids], measured)
     axis = pairs.axis
     common = None if same_set else axis.mask(common_cases(baseline, candidate))
+    touched = touched_cases(baseline, candidate, axis)
     return Evidence(
         subject=Subject(run.run_id, base.run_id, run.grading, run.golden_set.digest, common is not None),
         axis=axis,
@@ -132,7 +141,7 @@ def load_evidence(
         columns=columns.over(axis),
         known=axis.mask(columns.ids),
         seen=pairs.seen,
-        touched=touched_cases(baseline, candidate, axis),
+        touched=touched,
         graders=run.graders,
         trials=_placed(made, axis),
         baseline_trials=_placed(known, axis),
@@ -140,6 +149,8 @@ def load_evidence(
         common=common,
         same_prices=all(base.model_prices.get(model, price) == price for model, price in run.model_prices.items()),
         lags=(read_lags(baseline, axis), read_lags(candidate, axis)) if lags else None,
+        configuration=run.configuration.fingerprint,
+        recorded=history(axis) if history is not None and touched.any() else None,
     )
 
 

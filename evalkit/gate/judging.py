@@ -6,23 +6,28 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from evalkit import codec
 from evalkit._version import __version__
 from evalkit.fingerprint import fingerprint
+from evalkit.gate.acceptance import Acceptances
+from evalkit.gate.accepted import Applied, apply_acceptances
 from evalkit.gate.cases import case_results
 from evalkit.gate.changes import component_changes
 from evalkit.gate.conclusion import name_verdict, sum_up
 from evalkit.gate.critical import critical_results
-from evalkit.gate.evidence import load_evidence
+from evalkit.gate.evidence import Evidence, Recorder, load_evidence
+from evalkit.gate.explanation import explain
 from evalkit.gate.golden import GoldenCases, ListedCases
 from evalkit.gate.integrity import integrity_results
 from evalkit.gate.lag import is_latency
 from evalkit.gate.margins import slice_results, slices_note
 from evalkit.gate.rules import expand_rules, judge_rules
-from evalkit.gate.verdict import CaseChange, CaseResult, RuleResult, Verdict
+from evalkit.gate.slices import broken_cases_note, permuted_slices, slices_rule
+from evalkit.gate.verdict import CaseChange, CaseResult, RuleResult, SliceResult, Verdict
 from evalkit.gate.words import count_of
 from evalkit.records import Case, Run
 from evalkit.store.runs import RunFolder
-from evalkit.workflow.gates import GateSpec
+from evalkit.workflow.gates import GateRule, GateSpec
 
 __all__ = ["Limits", "judge"]
 
@@ -43,6 +48,8 @@ def judge(
     *,
     baseline_name: str = "main",
     limits: Limits | None = None,
+    acceptances: Acceptances | None = None,
+    history: Recorder | None = None,
 ) -> Verdict:
     """Judge a run.
 
@@ -56,6 +63,11 @@ def judge(
         spec: The rules.
         baseline_name: For the words.
         limits: Limits of the workflow that are rules too.
+        acceptances: Accepted regressions of the workflow.
+        history: Reads what earlier runs recorded of the cases; without it the two runs are compared with each other.
+
+    Raises:
+        ConfigError: for an acceptance that names what is not there, or that nobody can accept.
     """
     run = candidate.run
     base = baseline.run if baseline else None
@@ -69,17 +81,23 @@ def judge(
         ListedCases(cases) if isinstance(cases, Sequence) else cases,
         measured={rule.grader for rule in wanted if rule.metric != "pass_rate"},
         lags=any(is_latency(rule) for rule in wanted),
+        history=None if obstacles else history,
     )
-    rules = judge_rules(wanted, evidence, spec)
+    changes = component_changes(base.configuration, run.configuration) if base else ()
+    applied = apply_acceptances(acceptances, candidate, evidence, changes)
+    rules = _judged_rules(wanted, evidence, spec, applied)
     if obstacles:
         rules = [_not_compared(rule, obstacles[0]) for rule in rules]
     found = case_results(candidate, against, evidence)
-    slices = [] if obstacles else slice_results(evidence, spec)
+    results = _of_candidate_alone(found.results) if obstacles else _marked(found.results, applied)
+    reduced = applied.without_accepted(evidence)
+    slices, of_slices = ([], []) if obstacles else _judged_slices(reduced, rules, spec)
     rules = [
         *integrity_results(candidate, None if obstacles else baseline, evidence, spec.margin),
         *critical_results(run, evidence, spec, compared=not obstacles),
+        *applied.rules,
         *rules,
-        *slices_note(slices, rules, spec),
+        *of_slices,
     ]
     name = name_verdict(rules, obstacles, notes, run)
     verdict = Verdict(
@@ -96,9 +114,9 @@ def judge(
         golden_set=run.golden_set,
         rules=tuple(rules),
         slices=tuple(slices),
-        cases=found.results if not obstacles else _of_candidate_alone(found.results),
+        cases=results,
         counts=found.counts if not obstacles else CaseChange(error=found.counts.error),
-        changes=component_changes(base.configuration, run.configuration) if base else (),
+        changes=changes,
         notes=(*obstacles, *notes),
         alpha=spec.alpha,
         beta=spec.beta,
@@ -110,11 +128,41 @@ def judge(
         commit=run.commit,
         branch=run.branch,
         baseline_commit=base.commit if base else "",
+        acceptances=applied.acceptances,
+        groups=() if obstacles else explain(candidate, against, evidence),
     )
     gate = [spec.model_dump(mode="json"), bounds.slo_p95_us, bounds.per_trial_microusd]
+    gate += [codec.plain(item) for item in applied.acceptances]
     identity = fingerprint("verdict", [run.run_id, verdict.baseline_run, run.grading, gate])
     cases_run = int(evidence.known.sum()) if run.selection == "all" else run.trials // max(1, run.trials_per_case)
     return replace(verdict, id=identity[:26], sentence=sum_up(verdict, cases_run, int(evidence.touched.sum())))
+
+
+def _judged_rules(wanted: Sequence[GateRule], evidence: Evidence, spec: GateSpec, applied: Applied) -> list[RuleResult]:
+    """All rules in their order: margins without the cases that are accepted, everything else on all cases."""
+    margins = iter(
+        judge_rules([rule for rule in wanted if rule.max_drop is not None], applied.without_accepted(evidence), spec)
+    )
+    others = iter(judge_rules([rule for rule in wanted if rule.max_drop is None], evidence, spec))
+    return [applied.with_sql(next(margins), evidence) if rule.max_drop is not None else next(others) for rule in wanted]
+
+
+def _judged_slices(
+    evidence: Evidence, rules: Sequence[RuleResult], spec: GateSpec
+) -> tuple[Sequence[SliceResult], list[RuleResult]]:
+    """The slices, and what they and the cases that always passed add to the rules."""
+    paired = slice_results(evidence, spec)
+    permuted = permuted_slices(paired, evidence, spec)
+    if permuted is None:
+        return paired, slices_note(paired, rules, spec)
+    return permuted, [*slices_rule(permuted, rules, spec), *broken_cases_note(evidence, spec)]
+
+
+def _marked(results: Sequence[CaseResult], applied: Applied) -> tuple[CaseResult, ...]:
+    """Cases, those whose regression is accepted marked as such."""
+    if not applied.covered:
+        return tuple(results)
+    return tuple(replace(result, accepted=applied.note_of(result.case_id)) for result in results)
 
 
 def _comparable(run: Run, base: Run | None, spec: GateSpec) -> tuple[list[str], list[str]]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.gate.evidence import Evidence, Mask
+from evalkit.gate.history_margins import judge_by_history
 from evalkit.gate.pairs import GraderPairs
 from evalkit.gate.rates import RateComparison
 from evalkit.gate.sql import pair_sql
@@ -38,7 +39,10 @@ def judge_margins(rules: Sequence[GateRule], evidence: Evidence, spec: GateSpec)
     """Judge the margins of a gate; they share the false alarms between them (Holm)."""
     compared = [_compare_rule(rule, evidence.pairs[rule.grader], evidence, spec) for rule in rules]
     adjusted = holm([item.found.p_worse for item in compared])
-    return [_judged(item, p, spec) for item, p in zip(compared, adjusted, strict=True)]
+    return [
+        judge_by_history(rule, item.numbers, evidence, spec, len(rules)) or _judged(item, p, spec)
+        for rule, item, p in zip(rules, compared, adjusted, strict=True)
+    ]
 
 
 def _compare_rule(rule: GateRule, pairs: GraderPairs, evidence: Evidence, spec: GateSpec) -> _Comparison:

@@ -13,10 +13,12 @@ from evalkit.records import Configuration, GoldenSetRef, Json, Severity
 __all__ = [
     "MOST_CASES",
     "VERDICTS",
+    "AcceptedRegression",
     "CaseChange",
     "CaseResult",
     "CaseStatus",
     "ComponentChange",
+    "FailureGroup",
     "GraderResult",
     "RuleResult",
     "RuleStatus",
@@ -89,6 +91,14 @@ class RuleResult:
     """Cases that this rule is about, worst first; at most ``MOST_CASES``."""
     sql: str = ""
     """Recomputes the numbers from the catalogue."""
+    trials: int = 0
+    """Trials of the candidate that a test on history rests on."""
+    history: float = 0.0
+    """Recorded trials of the middle case that was touched; zero where the two runs are compared with each other."""
+    more_trials: int | None = None
+    """Further trials that are expected to settle it, where trials would."""
+    next_trials: Mapping[str, int] = field(default_factory=dict)
+    """Those of them that would be made next, by case."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,55 @@ class CaseResult:
     baseline_calls: tuple[str, ...] = ()
     route: str = ""
     baseline_route: str = ""
+    accepted: str = ""
+    """Until when and by whom the regression is accepted; empty where it is not."""
+
+
+@dataclass(frozen=True)
+class AcceptedRegression:
+    """An entry of the file of accepted regressions, and what became of it in this verdict."""
+
+    subject: str
+    """``case support-1f2e9c`` or ``slice locale=de-DE``."""
+    state: Literal["used", "expired", "void", "refused"]
+    """``used``: its cases are left out of the margins. ``expired``: its day is over and the failure is still there.
+    ``void``: it was accepted for something else. ``refused``: nobody can accept such a failure."""
+    owner: str
+    expires: str
+    """ISO date of the last day on which it holds."""
+    reason: str
+    graders: tuple[str, ...]
+    cases: tuple[str, ...]
+    """Cases that it concerns."""
+    why: str = ""
+    """What is different, where it is void or refused."""
+    place: str = ""
+    """File and line."""
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Broken cases that have something in common which sets them apart from the others."""
+
+    kind: Literal["change", "slice", "failure", "theme", "rest"]
+    """What they share: how the answer changed, what the cases are, how the graders name it, words; or nothing."""
+    sentence: str
+    size: int
+    """Broken cases in it. A case is in one group only."""
+    of: int
+    """Broken cases that were looked at."""
+    matching: int = 0
+    """Broken cases that share it, those of earlier groups too."""
+    others: int = 0
+    """Unbroken cases that share it."""
+    of_others: int = 0
+    """Unbroken cases that were looked at."""
+    lift: float | None = None
+    """How many times as frequent it is among the broken; None where no other case shares it."""
+    example: str = ""
+    """A case that shows it."""
+    cases: tuple[str, ...] = ()
+    """Its broken cases; at most ``MOST_CASES``."""
 
 
 @dataclass(frozen=True)
@@ -202,11 +261,28 @@ class Verdict:
     baseline_commit: str = ""
     became_baseline: str = ""
     """Name of the baseline that the candidate was accepted into when it was judged, if any."""
+    acceptances: tuple[AcceptedRegression, ...] = ()
+    """Accepted regressions that matter here."""
+    groups: tuple[FailureGroup, ...] = ()
+    """Broken cases by what they share, the largest first, those that share nothing last."""
 
     @property
     def exit_code(self) -> ExitCode:
         """What the process says to the shell."""
         return VERDICTS[self.verdict]
+
+    @property
+    def next_trials(self) -> Mapping[str, int]:
+        """Trials by case that would be made next to settle what is open; none where nothing else would settle it."""
+        if self.verdict != "INCONCLUSIVE" or any(
+            rule.status == "inconclusive" and not rule.next_trials for rule in self.rules
+        ):
+            return {}
+        most: dict[str, int] = {}
+        for rule in self.rules:
+            for case_id, count in rule.next_trials.items():
+                most[case_id] = max(most.get(case_id, 0), count)
+        return most
 
     @property
     def blocking(self) -> tuple[RuleResult, ...]:

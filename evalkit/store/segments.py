@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -254,15 +254,35 @@ def query_segments(sql: str, paths: Sequence[Path]) -> Mapping[str, Any]:
     Raises:
         StoreError: when a segment is not there or cannot be read; names the file.
     """
+    given = [str(path) for path in paths]
+    columns: Mapping[str, Any] = _query(lambda connection: connection.execute(sql, given).fetchnumpy(), paths)
+    return columns
+
+
+def query_table(sql: str, paths: Sequence[Path], given: Mapping[str, object]) -> pa.Table:
+    """The result of a query by DuckDB that names its segments itself.
+
+    Args:
+        sql: The query.
+        paths: The segments that it reads.
+        given: Values of its ``$name``.
+
+    Raises:
+        StoreError: when a segment is not there or cannot be read; names the file.
+    """
+    table: pa.Table = _query(lambda connection: connection.sql(sql, params=given).to_arrow_table(), paths)
+    return table
+
+
+def _query(ask: Callable[[Any], Any], paths: Sequence[Path]) -> Any:
     import duckdb  # only what needs SQL pays for it
 
     connection = duckdb.connect()
     try:
-        columns: Mapping[str, Any] = connection.execute(sql, [str(path) for path in paths]).fetchnumpy()
+        return ask(connection)
     except duckdb.Error as error:
         for path in paths:
             read_segment(path)  # says which, and why
         raise StoreError(f"not readable segments: {str(error).splitlines()[0]}", file=paths[0]) from None
     finally:
         connection.close()
-    return columns

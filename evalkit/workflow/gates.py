@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from evalkit.configfile import FileModel
 from evalkit.quantities import Duration, Fraction, Limit
 
-__all__ = ["CanarySpec", "GateRule", "GateSpec"]
+__all__ = ["CanarySpec", "GateRule", "GateSpec", "HistorySpec"]
 
 
 class GateRule(FileModel):
@@ -59,6 +59,25 @@ class GateRule(FileModel):
         return f"{self.grader}.{self.metric}{where}.{kind}"
 
 
+class HistorySpec(FileModel):
+    """What earlier runs a comparison stands on. A run counts for each case that it left as it is in the baseline."""
+
+    runs: int = Field(
+        default=20, ge=0, le=1000, description="Most earlier runs; 0 compares the two runs with each other only."
+    )
+    days: int = Field(default=30, ge=1, description="Runs that are older than this are not looked at.")
+    min_trials: int = Field(
+        default=5,
+        ge=2,
+        description="Recorded trials that half of the touched cases must have; below, the two runs are compared.",
+    )
+    most_cases: int = Field(default=100_000, ge=0, description="Larger golden sets are compared run by run.")
+    test: Literal["sequential", "strict"] = Field(
+        default="sequential",
+        description="`sequential`: fewest trials; `strict`: by betting, without any approximation, about a third more.",
+    )
+
+
 class GateSpec(FileModel):
     """When may this merge? The short keys make the usual rules; `rules` adds to them."""
 
@@ -80,9 +99,21 @@ class GateSpec(FileModel):
         ge=1,
         description="Smaller slices are shown only; a larger one that is lower than chance explains is a note.",
     )
+    slice_margin: Fraction = Field(
+        default=0.25,
+        gt=0,
+        description="A slice that is lower than chance explains blocks when it fell by this; less is a note.",
+    )
     on_golden_change: Literal["not_comparable", "common_cases"] = Field(
         default="not_comparable",
         description="When the golden set differs from the baseline's: refuse, or compare the cases that are equal.",
+    )
+    history: HistorySpec = Field(default_factory=HistorySpec, description="Earlier runs that count as evidence.")
+    max_trials: int = Field(
+        default=5, ge=1, le=100, description="Most trials of a case where more of them would settle an open question."
+    )
+    critical_trials: int = Field(
+        default=1, ge=1, le=100, description="Trials of each critical case that must be there before a PASS."
     )
     rules: tuple[GateRule, ...] = Field(default=(), description="Further rules.")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from evalkit.fingerprint import short
 from evalkit.gate import CaseResult, RuleResult, Verdict
+from evalkit.gate.verdict import AcceptedRegression
 from evalkit.gate.words import amount, change, count_of, interval, points
 from evalkit.text import excerpt
 
@@ -16,6 +17,7 @@ __all__ = [
     "SYMBOLS",
     "Row",
     "Step",
+    "acceptance_text",
     "commit_of",
     "headline",
     "is_quiet",
@@ -167,7 +169,21 @@ def reason(case: CaseResult) -> str:
             rate = "" if item.candidate == 0 else f" ({item.candidate:.0%} of trials pass)"
             parts.append(f"{item.grader}: {label}{rate}")
     told = [f"{names[0]}: {fault}" if len(names) == 1 else fault for fault, names in faults.items()]
-    return excerpt(" · ".join([*told, *parts]), 300) or "passes now"
+    accepted = [case.accepted] if case.accepted else []
+    return excerpt(" · ".join([*accepted, *told, *parts]), 300) or "passes now"
+
+
+def acceptance_text(item: AcceptedRegression) -> str:
+    """An accepted regression in one line: what, by whom, until when, why, and what became of it."""
+    state = {
+        "used": f"accepted until {item.expires}",
+        "expired": f"✖ accepted until {item.expires}, which is over",
+        "void": f"not what was accepted: {item.why}",
+        "refused": f"✖ nobody can accept it: {item.why}",
+    }[item.state]
+    size = f" ({count_of(len(item.cases), 'case')})" if item.subject.startswith("slice") else ""
+    what = f"{item.subject}{size}, {', '.join(item.graders)}"
+    return f"{what}: {state}; {item.owner}: {excerpt(item.reason, 200)} ({item.place})"
 
 
 def commit_of(commit: str) -> str:
@@ -203,11 +219,27 @@ def next_steps(verdict: Verdict) -> list[Step]:
         again = "then run again: what finished is kept and not paid twice"
         return [look, Step(again, _command("run", verdict.workflow))]
     steps = [look] if verdict.verdict == "BLOCKED" else [*_more_evidence(verdict), look]
+    if verdict.verdict == "BLOCKED" and len(verdict.changes) > 1 and verdict.counts.regressed:
+        steps.append(Step("find out which change it is", _command("blame", verdict.candidate_run)))
     ids = ",".join(case.case_id for case in leading_cases(verdict)[1][:3])
     if ids:
         trials = str(max(5, _trials_per_case(verdict) + 2))
         steps.append(Step("run them again", _command("run", verdict.workflow, "--cases", ids, "--trials", trials)))
-    return steps
+    return [*steps, *_accepting(verdict)]
+
+
+def _accepting(verdict: Verdict) -> list[Step]:
+    """How to accept what got worse on purpose; nothing where nobody can."""
+    if verdict.verdict != "BLOCKED" or any(
+        rule.status == "block" and rule.kind != "drop" and rule.id != "expired acceptances" for rule in verdict.rules
+    ):
+        return []
+    worse = [case for case in verdict.cases if case.status == "regressed" and not case.critical and not case.accepted]
+    ids = ",".join(case.case_id for case in worse[:3])
+    if not ids:
+        return []
+    accept = _command("accept", verdict.candidate_run, "--case", ids)
+    return [Step("if it is meant, accept it for a time", f'{accept} --reason "…" --owner "…"')]
 
 
 def _more_evidence(verdict: Verdict) -> list[Step]:

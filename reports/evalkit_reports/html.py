@@ -21,13 +21,14 @@ from evalkit._version import __version__
 from evalkit.fingerprint import short
 from evalkit.gate import CaseResult, SliceResult, Verdict
 from evalkit.gate.report import Report
-from evalkit.gate.verdict import GraderResult
+from evalkit.gate.verdict import FailureGroup, GraderResult
 from evalkit.gate.words import amount, count_of, interval, points, share
 from evalkit.quantities import format_money
 from evalkit.text import excerpt, visible
 from evalkit_reports.charts import forest_plot
 from evalkit_reports.common import (
     SYMBOLS,
+    acceptance_text,
     commit_of,
     headline,
     is_quiet,
@@ -114,6 +115,8 @@ def _section(verdict: Verdict) -> dict[str, Any]:
         "made": made(verdict),
         "notes": open_notes(verdict),
         "steps": next_steps(verdict),
+        "accepted": [(item.state, acceptance_text(item)) for item in verdict.acceptances],
+        "failure_groups": [(group, _lift(group)) for group in verdict.groups],
         "rules": [(rule, row(rule)) for rule in rules],
         "plot": Markup(forest_plot(rules)),  # noqa: S704 - built and escaped in charts.py
         "slices": [_slice(item) for item in _interesting(verdict.slices)],
@@ -134,6 +137,13 @@ def _group(title: str, cases: list[CaseResult]) -> dict[str, Any]:
 def _interesting(slices: tuple[SliceResult, ...]) -> list[SliceResult]:
     moved = [item for item in slices if not item.small and item.delta != 0]
     return sorted(moved, key=lambda item: item.delta)[:_SLICES]
+
+
+def _lift(group: FailureGroup) -> str:
+    """How much more frequent it is among the broken cases."""
+    if group.kind == "rest" or not group.of_others:
+        return ""
+    return f"{group.lift:,.1f} ×" if group.lift is not None else "no other case"
 
 
 def _slice(item: SliceResult) -> dict[str, Any]:

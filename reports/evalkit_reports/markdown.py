@@ -15,6 +15,7 @@ from evalkit.quantities import format_money
 from evalkit.text import excerpt, log_safe
 from evalkit_reports.common import (
     SYMBOLS,
+    acceptance_text,
     headline,
     is_quiet,
     leading_cases,
@@ -32,6 +33,7 @@ LIMIT = 60_000
 """Characters; a comment may have 65,536."""
 
 _INLINE = 3
+_ACCEPTED = 20
 _LISTED = 40
 
 
@@ -72,6 +74,8 @@ def _workflow(verdict: Verdict, listed: int, inline: int, *, diffs: bool, judged
     lines += ["", f"{_line(headline(verdict))} · {made(verdict)} · {cost}", ""]
     lines += [f"> {_line(note)}" for note in open_notes(verdict)]
     lines += _gate(verdict, judged=judged)
+    lines += _accepted(verdict)
+    lines += _groups(verdict)
     lines += _changes(verdict, diffs)
     lines += _cases(verdict, listed, inline)
     if judged:
@@ -89,6 +93,26 @@ def _gate(verdict: Verdict, *, judged: bool) -> list[str]:
         values = [cells.baseline, cells.candidate, cells.change, *([cells.limit] if judged else [])]
         lines.append("| " + " | ".join([cells.symbol, name, *(_cell(value) for value in values)]) + " |")
     return lines
+
+
+def _accepted(verdict: Verdict) -> list[str]:
+    """Accepted regressions: whoever merges must have seen them."""
+    if not verdict.acceptances:
+        return []
+    shown = [f"- {_inline(acceptance_text(item))}" for item in verdict.acceptances[:_ACCEPTED]]
+    more = len(verdict.acceptances) - _ACCEPTED
+    tail = [f"- … {more} more in the report"] if more > 0 else []
+    return ["", f"**Accepted regressions** ({len(verdict.acceptances)})", *shown, *tail]
+
+
+def _groups(verdict: Verdict) -> list[str]:
+    """What broken cases share, where they share anything."""
+    if not verdict.groups or verdict.groups[0].kind == "rest":
+        return []
+    shown = [
+        f"- {group.size:,}: {_inline(group.sentence)} For example `{_code(group.example)}`" for group in verdict.groups
+    ]
+    return ["", "**What broken cases share**", *shown]
 
 
 def _changes(verdict: Verdict, diffs: bool) -> list[str]:

@@ -19,6 +19,7 @@ from evalkit_reports.common import (
     NOTHING_JUDGED,
     SYMBOLS,
     Row,
+    acceptance_text,
     headline,
     is_quiet,
     leading_cases,
@@ -47,6 +48,8 @@ _STYLES = {
     "pass": "green",
 }
 _CASES = 3
+_GROUPS = 4
+_ACCEPTED = 5
 
 
 def render(report: Report) -> str:
@@ -111,7 +114,25 @@ def _workflow(console: Console, verdict: Verdict, *, judged: bool) -> None:
     _gate(console, verdict, judged=judged)
     for note in open_notes(verdict):
         console.print(_text(f"  note: {note}", "yellow"))
+    for item in verdict.acceptances[:_ACCEPTED]:
+        style = "red" if item.state in ("expired", "refused") else "yellow"
+        console.print(_text(f"  accepted: {acceptance_text(item)}", style))
+    if len(verdict.acceptances) > _ACCEPTED:
+        console.print(_text(f"  accepted: … {len(verdict.acceptances) - _ACCEPTED} more in the report", "yellow"))
+    _groups(console, verdict)
     _cases(console, verdict)
+
+
+def _groups(console: Console, verdict: Verdict) -> None:
+    """What broken cases share, where they share anything."""
+    if not verdict.groups or verdict.groups[0].kind == "rest":
+        return
+    console.print("")
+    console.print(_text("  what broken cases share", "bold"))
+    for group in verdict.groups[:_GROUPS]:
+        console.print(_text(f"  {group.size:>5,}  {group.sentence} For example {group.example}."))
+    if len(verdict.groups) > _GROUPS:
+        console.print(_text(f"  … {len(verdict.groups) - _GROUPS} more groups in the report", "dim"))
 
 
 def _gate(console: Console, verdict: Verdict, *, judged: bool) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias
 from evalkit import codec
 from evalkit.fingerprint import fingerprint
 from evalkit.gate import Limits, Verdict, judge
+from evalkit.gate.axis import CaseAxis
+from evalkit.gate.history import RecordedTrials, read_history
 from evalkit.gate.verdict import RuleResult
 from evalkit.goldens import from_cases
 from evalkit.records import (
@@ -162,11 +164,20 @@ class World:
         *,
         cases: Sequence[Case] | None = None,
         limits: Limits | None = None,
+        history: bool = False,
         **spec: Any,
     ) -> Verdict:
-        """Judge by a gate with these keys, the defaults where none is given."""
+        """Judge by a gate with these keys, the defaults where none is given; with the store's history or without."""
         known = self.cases if cases is None else cases
-        return judge(candidate, baseline, known, GateSpec.model_validate(spec), limits=limits)
+        gate = GateSpec.model_validate(spec)
+
+        def recorded(axis: CaseAxis) -> RecordedTrials | None:
+            assert baseline is not None
+            return read_history(Runs(self.root), candidate, baseline, axis, gate.history)
+
+        return judge(
+            candidate, baseline, known, gate, limits=limits, history=recorded if history and baseline else None
+        )
 
     def sql(self, verdict: Verdict, text: str) -> list[dict[str, Any]]:
         """Rows of a query on the catalogue, after the verdict has been entered."""

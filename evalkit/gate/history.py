@@ -1,0 +1,202 @@
+"""What earlier runs recorded of each case: of the baseline as it is, and of the candidate before now.
+
+A trial belongs to the baseline where the first trial of its case in its run has the key that it has in the baseline:
+nothing it depends on differs. So runs of any configuration add to the history of the cases that they left untouched.
+Each executed trial counts once, however many runs have reused it. Where nothing differs and the candidate was made
+anew, its own trials are the candidate's and all others are history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from evalkit.gate.axis import CaseAxis
+from evalkit.stats.anchor import History
+from evalkit.store.arrays import one_array
+from evalkit.store.runs import RunFolder, Runs
+from evalkit.store.segments import query_table
+from evalkit.workflow.gates import HistorySpec
+
+__all__ = ["Drawn", "RecordedTrials", "read_history"]
+
+Floats = NDArray[np.float64]
+Cases = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+
+_DAY_US = 24 * 3600 * 1_000_000
+
+_TRIALS = """
+WITH family AS (
+    SELECT run_id, case_id, arg_min(trial_key, trial) AS family FROM read_parquet([{trials}]) GROUP BY ALL
+), base AS (
+    SELECT case_id, family FROM family WHERE run_id = $base
+), mine AS (
+    SELECT case_id, family FROM family WHERE run_id = $mine
+), executed AS (
+    SELECT t.run_id, t.case_id, t.trial, t.source_run,
+        f.family IS NOT DISTINCT FROM m.family AND (
+            f.family IS DISTINCT FROM b.family
+            OR (bool_or(t.run_id = $mine) OVER same AND NOT bool_or(t.run_id = $base) OVER same)
+        ) AS candidate
+    FROM read_parquet([{trials}]) AS t
+    JOIN family AS f USING (run_id, case_id)
+    LEFT JOIN base AS b USING (case_id)
+    LEFT JOIN mine AS m USING (case_id)
+    WHERE (f.family = b.family OR f.family = m.family) AND t.status = 'ok'
+    WINDOW same AS (PARTITION BY t.trial_key, t.source_run)
+    QUALIFY row_number() OVER (PARTITION BY t.trial_key, t.source_run ORDER BY t.run_id) = 1
+), scored AS (
+    SELECT e.*, s.grader, s.status, CASE WHEN s.status = 'error' THEN 0 ELSE s.passed::DOUBLE END AS score
+    FROM executed AS e
+    JOIN read_parquet([{scores}]) AS s ON s.run_id = e.run_id AND s.case_id = e.case_id AND s.trial = e.trial
+    WHERE s.status = 'error' OR s.passed IS NOT NULL
+)
+"""
+_ROWS = (
+    _TRIALS
+    + """
+SELECT case_id, source_run, trial, candidate, grader, score, status = 'error' AS error
+FROM scored WHERE candidate OR status <> 'error'
+"""
+)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Trials of the candidate that a grader judged, each case's in the order in which they were made."""
+
+    cases: Cases
+    """Their cases on the axis."""
+    scores: Floats
+    """One where the trial passed; an error counts as not passed."""
+    errors: Mask
+
+
+@dataclass(frozen=True)
+class RecordedTrials:
+    """All trials on record that bear on a comparison: one row each, in the order of their cases and of their making."""
+
+    runs: int
+    """Runs looked at, the two that are compared included."""
+    graders: tuple[str, ...]
+    cases: Cases
+    """Their cases on the axis, shape (trials,)."""
+    rounds: Cases
+    """Number of the run that made a trial, and of the trial in it: equal for trials that were made together."""
+    candidate: Mask
+    """Those of the candidate; the others are history."""
+    scores: Floats
+    """One where a trial passed, shape (trials, graders); NaN where the grader does not apply to it."""
+    errors: Mask
+    """Where a grader failed, same shape; counted as not passed, and never in history."""
+    size: int
+    """Cases of the axis."""
+
+    def history(self, grader: str) -> History:
+        """What is recorded of every case of the axis.
+
+        Raises:
+            ValueError: when the grader judged nothing at all.
+        """
+        scores = self.scores[:, self.graders.index(grader)]
+        mine = ~self.candidate & ~np.isnan(scores)
+        trials = np.bincount(self.cases[mine], minlength=self.size)
+        return History.of(trials, np.bincount(self.cases[mine], scores[mine], minlength=self.size))
+
+    def without(self, cases: Mapping[str, Mask]) -> RecordedTrials:
+        """The same, blank for some cases of some graders."""
+        scores = self.scores.copy()
+        for grader, mask in cases.items():
+            if grader in self.graders:
+                scores[mask[self.cases], self.graders.index(grader)] = np.nan
+        return replace(self, scores=scores)
+
+    def drawn(self, grader: str) -> Drawn:
+        """The candidate's trials that a grader judged.
+
+        Raises:
+            ValueError: when it judged none at all.
+        """
+        column = self.graders.index(grader)
+        mine = self.candidate & ~np.isnan(self.scores[:, column])
+        return Drawn(self.cases[mine], self.scores[mine, column], self.errors[mine, column])
+
+
+def read_history(
+    runs: Runs, candidate: RunFolder, baseline: RunFolder, axis: CaseAxis, spec: HistorySpec
+) -> RecordedTrials | None:
+    """Read what the newest runs recorded of the cases; None where history is switched off or the set is too large.
+
+    Args:
+        runs: The store.
+        candidate: The run to judge; runs after it tell nothing.
+        baseline: The run it is compared with.
+        axis: The cases.
+        spec: How many runs, and of what age.
+
+    Raises:
+        StoreError: when a segment cannot be read.
+    """
+    if not spec.runs or len(axis) > spec.most_cases:
+        return None
+    grading = candidate.run.grading
+    used = _used(runs, candidate, baseline, spec)
+    folders = [folder for folder in used if folder.scores_path(grading).exists()]
+    trials = ", ".join(_quoted(folder.trials_path) for folder in folders)
+    scores = ", ".join(_quoted(folder.scores_path(grading)) for folder in folders)
+    paths = [path for folder in folders for path in (folder.trials_path, folder.scores_path(grading))]
+    given = {"base": baseline.run.run_id, "mine": candidate.run.run_id}
+
+    table = query_table(_ROWS.format(trials=trials, scores=scores), paths, given)
+    return _recorded(table, axis, len(folders))
+
+
+def _recorded(table: pa.Table, axis: CaseAxis, runs: int) -> RecordedTrials:
+    """Rows of trials and graders as one row a trial."""
+    known = pc.is_in(table.column("case_id"), value_set=axis.ids)
+    table = table.filter(known)
+    cases = axis.positions(one_array(table.column("case_id"), pa.string()))
+    graders, column = _coded(table.column("grader"))
+    sources, source = _coded(table.column("source_run"))
+    trial = table.column("trial").to_numpy().astype(np.int64)
+    rounds = source * (int(trial.max(initial=0)) + 1) + trial
+    # case by case, in the order of their making: run ids rise with time
+    keys, rows = np.unique(cases * ((len(sources) + 1) * (int(trial.max(initial=0)) + 1)) + rounds, return_inverse=True)
+    shape = len(keys), len(graders)
+    scores, errors = np.full(shape, np.nan), np.zeros(shape, bool)
+    scores[rows, column] = table.column("score").to_numpy()
+    errors[rows, column] = np.asarray(table.column("error"))
+    of_case, of_round, mine = np.zeros(shape[0], np.intp), np.zeros(shape[0], np.intp), np.zeros(shape[0], bool)
+    of_case[rows], of_round[rows], mine[rows] = cases, rounds, np.asarray(table.column("candidate"))
+    return RecordedTrials(runs, graders, of_case, of_round, mine, scores, errors, len(axis))
+
+
+def _coded(column: Any) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Distinct texts in order, and the number of each row's."""
+    names = sorted(pc.unique(column).to_pylist())
+    codes = pc.index_in(column, value_set=pa.array(names, pa.string()))
+    return tuple(names), codes.to_numpy().astype(np.int64)
+
+
+def _used(runs: Runs, candidate: RunFolder, baseline: RunFolder, spec: HistorySpec) -> list[RunFolder]:
+    """The two runs, and the newest before the candidate that are not too old."""
+    run = candidate.run
+    found = {candidate.path: candidate, baseline.path: baseline}
+    for folder in runs.newest_first(run.workflow):
+        then = folder.run
+        if len(found) >= spec.runs + 2 or run.created_us - then.created_us > spec.days * _DAY_US:
+            break
+        if then.created_us <= run.created_us:
+            found.setdefault(folder.path, folder)
+    return list(found.values())
+
+
+def _quoted(path: Any) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
