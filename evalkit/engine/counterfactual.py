@@ -39,6 +39,7 @@ from evalkit.goldens import load
 from evalkit.records import Component, Configuration, Run, ToolSpec
 from evalkit.store.runs import RunFolder, Runs, new_run_id
 from evalkit.workflow import Project, Workflow, load_project, load_workflow
+from evalkit.workflow.kinds import written_kind
 from evalkit.workflow.policies import Condition, Policies, PolicyRule
 from evalkit.workflow.prompts import load_prompt
 from evalkit.workflow.spec import ContractSpec, ModelSpec, RoutesSpec
@@ -49,7 +50,6 @@ COUNTERFACTUAL_FOLDER = "counterfactual"
 """In the store."""
 _USER = "\n=== user ===\n"
 _INCLUDED = re.compile(r"^=== (.+) ===$", re.MULTILINE)
-_WRITTEN = ("http://", "https://", "python:", "command:")
 
 
 @dataclass(frozen=True)
@@ -333,7 +333,7 @@ def _rebuilt(component: Component, workflow: Workflow, folder: Path) -> Any:
 
 def _model(data: Mapping[str, Any]) -> ModelSpec:
     provider = data["provider"]["name"]
-    name = provider if provider.startswith(_WRITTEN) else f"{provider}:{data['model']}"
+    name = provider if written_kind(provider) else f"{provider}:{data['model']}"
     return ModelSpec(model=name, params=data["params"], output_schema=data.get("output_schema"))
 
 
