@@ -16,6 +16,7 @@ NAMES = (
     "compare",
     "graders",
     "gate_errors",
+    "gate_rounds",
     "gate_figures",
     "slice_errors",
     "critical_errors",

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evalkit.gate.anchored import Finding, Limits, anchored_fixed, anchored_sequential, anchored_strict
+from evalkit.gate.anchored_rounds import anchored_rounds
 from evalkit.gate.draws import Bank, Evidence, Outcomes, turns
 from evalkit.gate.pair_test import PairDesign, group_sequential_pairs, sequential_pairs, strict_pairs
 from evalkit.stats.anchor import Anchor, History, make_anchor, schedule
@@ -39,7 +40,7 @@ from evalkit.stats.sprt import AnchoredSprt
 __all__ = ["Decision", "Design", "Evidence", "Mode", "Outcomes", "decide"]
 
 Cases = NDArray[np.intp]
-Mode = Literal["sequential", "strict", "paired", "fixed"]
+Mode = Literal["sequential", "rounds", "strict", "paired", "fixed"]
 Floor = Literal["all", "critical", "none"]
 _ORDER, _CONFIRMATION = 0, 1
 _PAIR_VARIANCE = 0.1
@@ -61,8 +62,9 @@ class Design:
     cap: int = 20
     """Most trials of a case."""
     mode: Mode = "sequential"
-    """``sequential`` on history; ``strict`` without normal approximations; ``paired`` with a baseline run at the same
-    time; ``fixed`` with one look. Where history is too short, the others are paired too."""
+    """``sequential`` on history, trial by trial; ``rounds`` on history, every needed trial first and all of them judged
+    together, which is how a stored run is judged; ``strict`` without normal approximations; ``paired`` with a baseline
+    run at the same time; ``fixed`` with one look. Where history is too short, the others are paired too."""
     floor: Floor = "all"
     """What must have been run before a pass: every affected case once and critical ones ``critical_trials`` times, the
     critical ones alone, or nothing."""
@@ -244,6 +246,8 @@ class _Session:
         elif design.mode == "fixed":
             method = "fixed sample on history"
             finding = anchored_fixed(anchor, self.compared, need, self.bank, design.limits, order)
+        elif design.mode == "rounds":
+            return self._in_rounds(anchor, need, order)
         else:
             method = "sequential test on history"
             finding = anchored_sequential(anchor, self.compared, need, self.bank, design.limits, order)
@@ -253,6 +257,14 @@ class _Session:
         if decision.more_calls is None or len(decision.next_cases) or design.mode == "strict":
             return decision
         return replace(decision, next_cases=self._missing(anchor, finding.used + decision.more_calls))
+
+    def _in_rounds(self, anchor: Anchor, need: Cases, order: tuple[int, int]) -> Decision:
+        method = "test on history, in rounds"
+        finding, following = anchored_rounds(anchor, self.compared, need, self.bank, self.design.limits, order)
+        if finding.state == "fail":
+            return self._confirm(finding, anchor, method)
+        decision = self._unless_uncovered(finding, method)
+        return decision if finding.state == "pass" else replace(decision, next_cases=following)
 
     def _missing(self, anchor: Anchor, count: int) -> Cases:
         """Of the first trials of the order, those that have not been made."""

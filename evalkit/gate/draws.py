@@ -82,6 +82,10 @@ class Bank:
         """Trials of a case that are there."""
         return len(self._drawn.get(case, ()))
 
+    def drawn(self, case: int) -> Sequence[tuple[float, ...]]:
+        """The outcomes of a case that are there, in the order in which they were drawn."""
+        return self._drawn.get(case, ())
+
     def take(self, cases: Cases, ranks: Cases) -> Floats:
         """The ``ranks[i]``-th outcome of ``cases[i]``, as many as there are before the first that cannot be had.
 

@@ -96,7 +96,7 @@ def _design(margin: float, spec: GateSpec, rules: int) -> Design:
         cap=max(spec.max_trials, spec.critical_trials),
         critical_trials=spec.critical_trials,
         min_history=spec.history.min_trials,
-        mode="strict" if spec.history.test == "strict" else "sequential",
+        mode="strict" if spec.history.test == "strict" else "rounds",
     )
 
 

@@ -109,6 +109,10 @@ class Anchor:
     """Share of the trials that goes to each case; they sum to one."""
     scale: Floats
     """An outcome's distance from the case's mean, times this, is its increment."""
+    unchanged: Floats
+    """Variance of one trial of each case of a candidate that has not dropped."""
+    dropped: Floats
+    """The same of one that has dropped by the margin."""
     step_variance: float
     """Variance of an increment, V: that of the estimate after n trials is V/n beside the history's own."""
     unchanged_variance: float
@@ -195,6 +199,8 @@ def make_anchor(
         variance=variance,
         share=share,
         scale=1 / (whole * share),
+        unchanged=steady,
+        dropped=before + more,
         step_variance=float((variance / share).sum()) / whole**2,
         unchanged_variance=float((steady / share).sum()) / whole**2,
         dropped_variance=float(((before + more) / share).sum()) / whole**2,
