@@ -262,6 +262,8 @@ class GraderRef:
     fingerprint: str
     quality: bool = True
     """Whether ``passed`` says that an answer is good; measurements such as cost do not."""
+    deterministic: bool = True
+    """Whether it says the same each time of the same trace: then asking it again tells nothing."""
 
 
 # ── traces ──────────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,7 @@ from evalkit.engine.run import execute_plan
 from evalkit.engine.shards import find_shards, merge_shards
 from evalkit.engine.spending import spent_today
 from evalkit.engine.targets import Targets, price_table
-from evalkit.engine.touched import count_touched
+from evalkit.engine.touched import count_touched, further_trials
 from evalkit.errors import StoreBusyError, UsageError
 from evalkit.gate import Verdict
 from evalkit.gate.compare import find_baseline, judge_stored_run
@@ -127,7 +127,9 @@ def run_project(
         workflow, grading = candidate.workflow, candidate.grading
         return Outcome(folder, judge_stored_run(project, folder, baseline, workflow=workflow, grading=grading))
 
-    outcomes = run_loop(_run_each(project, said, _concurrency(project, wanted), listener, judged, _next_round))
+    outcomes = run_loop(
+        _run_each(project, said, _concurrency(project, wanted), listener, judged, _next_round, baseline)
+    )
     return _accepted(project, outcomes, set_baseline, of_branch)
 
 
@@ -247,6 +249,7 @@ async def _run_each(
     listener: Listener | None,
     finish: Callable[[Candidate, RunFolder], Finished],
     further: Callable[[Finished, RunOptions], RunOptions | None] = lambda _finished, _options: None,
+    baseline: str | None = None,
 ) -> list[Finished]:
     """Prepare all workflows, so that a mistake in one is found before anything is spent; then run one after another.
 
@@ -257,12 +260,13 @@ async def _run_each(
         listener: Told of the progress.
         finish: What is made of a run.
         further: The options of another round, which goes on where the run ended; None where none is needed.
+        baseline: What the runs will be compared with; default the project's baseline.
     """
     async with Targets(project, connections=concurrency) as targets:
-        candidates = [prepare(project, name, targets, said[name]) for name in said]
+        candidates = [_prepared(project, name, targets, said[name], baseline) for name in said]
         finished = []
-        for prepared in candidates:
-            candidate, options = prepared, said[prepared.workflow.name]
+        for prepared, planned in candidates:
+            candidate, options = prepared, planned
             folder = await execute_plan(candidate, targets, options, _told(candidate, listener))
             result = finish(candidate, folder)
             while (again := further(result, options)) is not None:
@@ -272,6 +276,25 @@ async def _run_each(
                 result = finish(candidate, folder)
             finished.append(result)
     return finished
+
+
+def _prepared(
+    project: Project, name: str, targets: Targets, options: RunOptions, baseline: str | None = None
+) -> tuple[Candidate, RunOptions]:
+    """A workflow ready to run, with the further trials that its gate will ask for whatever comes out."""
+    candidate = prepare(project, name, targets, options)
+    whole = options.trials is None and not options.resume and candidate.plan.selection.text == "all"
+    gate = candidate.workflow.gate
+    against = find_baseline(project, name, baseline or project.spec.baseline.name) if whole else None
+    if against is None or gate.critical is None:
+        return candidate, options
+    if against.run.golden_set.digest != candidate.golden.digest and gate.on_golden_change != "common_cases":
+        return candidate, options
+    more = further_trials(candidate.plan, against, gate.critical_trials)
+    if not more:
+        return candidate, options
+    options = replace(options, more=more)
+    return prepare(project, name, targets, options), options
 
 
 def _told(candidate: Candidate, listener: Listener | None) -> Callable[[Progress], None] | None:
@@ -305,7 +328,7 @@ def plan_project(project: Project, names: Sequence[str] = (), options: RunOption
 
 async def _plan_all(project: Project, names: tuple[str, ...], options: RunOptions) -> list[PlanSummary]:
     async with Targets(project) as targets:
-        return [_summary(project, prepare(project, name, targets, options)) for name in project.names(names)]
+        return [_summary(project, _prepared(project, name, targets, options)[0]) for name in project.names(names)]
 
 
 def _summary(project: Project, candidate: Candidate) -> PlanSummary:

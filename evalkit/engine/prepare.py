@@ -30,6 +30,8 @@ __all__ = ["Candidate", "RunOptions", "load_grading", "prepare", "resumed_option
 
 _FRESH_US = 24 * 3600 * 1_000_000
 """For how long a fresh run that was cut off is gone on with when fresh trials are asked for again."""
+_OWN = ("more", "earlier")
+"""Options that nobody says: they follow from the workflow and from the rounds of its run."""
 
 
 @dataclass(frozen=True)
@@ -266,14 +268,24 @@ def resumed_options(
     then = (newest.options or {}).get("workflows", [newest.workflow])
     names = tuple(asked) or tuple(name for name in known if name in then)
     wanted = replace(options, **{**said, "cases": tuple(said.get("cases", ())), "workflows": names})
-    cut_off = [name for name in names if any(_choice(head.options) == said for head in left[name])]
+    cut_off = {name: head for name in names for head in reversed(left[name]) if _choice(head.options) == said}
     for name in names:
         if name not in cut_off and wanted.fresh:
             raise UsageError(
                 f"the run of {name} was not cut off, and --fresh was said: shall its trials be made again, or not?",
                 key="--resume", fix=f"name the workflows that were: evalkit run --resume {' '.join(cut_off)}",
             )  # fmt: skip
-    return {name: replace(wanted, resume=name in cut_off) for name in names}
+    return {
+        name: replace(wanted, resume=True, **_planned(cut_off[name]))
+        if name in cut_off
+        else replace(wanted, resume=False)
+        for name in names
+    }
+
+
+def _planned(head: PlanHead) -> dict[str, Any]:
+    """What evalkit itself has chosen for a run that was cut off: further trials, and what its rounds had spent."""
+    return {key: value for key, value in (head.options or {}).items() if key in _OWN}
 
 
 def _is_old(head: PlanHead) -> bool:
@@ -283,4 +295,4 @@ def _is_old(head: PlanHead) -> bool:
 
 def _choice(said: Mapping[str, Any] | None) -> dict[str, Any]:
     """Of what was said, what chooses cases and trials."""
-    return {key: value for key, value in (said or {}).items() if key != "workflows"}
+    return {key: value for key, value in (said or {}).items() if key not in ("workflows", *_OWN)}

@@ -14,6 +14,7 @@ from evalkit.gate.evidence import Recorder
 from evalkit.gate.golden import StoredCases
 from evalkit.gate.history import read_history
 from evalkit.gate.judging import Limits, judge
+from evalkit.gate.regrading import grade_failures_again
 from evalkit.gate.verdict import RuleResult, Verdict
 from evalkit.gate.words import count_of, points
 from evalkit.grading import Grading
@@ -90,6 +91,11 @@ def judge_stored_run(
     baseline = find_baseline(project, run.workflow, name, not_run=run.run_id)
     if baseline is not None:
         _grade_alike(project, candidate, baseline, loaded, grading)
+    if loaded.gate.critical is not None:
+        grade_failures_again(
+            Runs(project.store), candidate, baseline, _stored_cases(project, candidate),
+            lambda: grading or load_grading(project, loaded),
+        )  # fmt: skip
     verdict = judge(
         candidate,
         baseline,

@@ -93,8 +93,8 @@ def _design(margin: float, spec: GateSpec, rules: int) -> Design:
         margin=margin,
         alpha=spec.alpha / max(1, rules),
         beta=spec.beta,
-        cap=max(spec.max_trials, spec.critical_trials),
-        critical_trials=spec.critical_trials,
+        cap=max(spec.max_trials, spec.wanted_of_critical),
+        critical_trials=spec.wanted_of_critical,
         min_history=spec.history.min_trials,
         mode="strict" if spec.history.test == "strict" else "rounds",
     )

@@ -94,7 +94,7 @@ def judge(
     slices, of_slices = ([], []) if obstacles else _judged_slices(reduced, rules, spec)
     rules = [
         *integrity_results(candidate, None if obstacles else baseline, evidence, spec.margin),
-        *critical_results(run, evidence, spec, compared=not obstacles),
+        *critical_results(candidate, evidence, spec, compared=not obstacles),
         *applied.rules,
         *rules,
         *of_slices,

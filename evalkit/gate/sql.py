@@ -52,15 +52,31 @@ def limit_sql(rule: GateRule, subject: Subject) -> str:
     return "\n".join(lines) + ";"
 
 
-def critical_sql(subject: Subject) -> str:
-    """Critical cases that fail a quality grader."""
-    lines = [
-        "SELECT DISTINCT s.case_id",
-        "FROM scores AS s JOIN cases AS k USING (case_id)",
-        f"WHERE s.run_id = '{subject.candidate_run}' AND s.grading = '{subject.grading[:12]}'",
+def critical_sql(subject: Subject, *, asked_again: bool = False, earlier: bool = False) -> str:
+    """Critical cases that fail a quality grader.
+
+    Args:
+        subject: What is judged.
+        asked_again: Whether graders were asked again: failures that they did not confirm are left out.
+        earlier: Whether trials count that earlier runs of the candidate made under the same keys.
+    """
+    own = f"s.run_id = '{subject.candidate_run}'"
+    lines = ["SELECT DISTINCT s.case_id", "FROM scores AS s JOIN cases AS k USING (case_id)"]
+    if earlier:
+        lines.append("  JOIN trials AS t USING (run_id, case_id, trial)")
+        own = f"t.trial_key IN (SELECT trial_key FROM trials WHERE run_id = '{subject.candidate_run}')"
+    lines += [
+        f"WHERE {own} AND s.grading = '{subject.grading[:12]}'",
         f"  AND k.golden_digest = '{subject.golden_digest}'",
         "  AND k.critical AND s.quality AND s.status = 'ok' AND NOT s.passed",
     ]
+    if asked_again:
+        segment = f".evalkit/runs/{subject.candidate_run}/regrades-{subject.grading[:12]}.parquet"
+        lines += [
+            "  AND (s.case_id, s.trial, s.grader) NOT IN (",
+            f"    SELECT (case_id, trial, grader) FROM read_parquet('{segment}')",
+            "    GROUP BY case_id, trial, grader HAVING count(*) FILTER (NOT passed) < 2)",
+        ]
     return "\n".join(lines) + ";"
 
 

@@ -59,6 +59,8 @@ class Grader(ABC):
     """Raised whenever the same trace could get another grade."""
     quality: ClassVar[bool] = True
     """True where ``passed`` means that the answer is good: such graders are gated by the margin."""
+    deterministic: ClassVar[bool] = True
+    """False where the same trace can get another grade each time: a failure of a critical case is then graded again."""
 
     @abstractmethod
     def grade(self, case: Case, trace: Trace) -> Grade | None:
@@ -80,7 +82,7 @@ def grader_ref(grader: Grader) -> GraderRef:
         )
     except (TypeError, ValueError, RecursionError) as error:
         raise GraderError(f"a parameter is not JSON: {error}", key=grader.name) from None
-    return GraderRef(grader.name, grader.version, digest, grader.quality)
+    return GraderRef(grader.name, grader.version, digest, grader.quality, grader.deterministic)
 
 
 def check_class(kind: type[Grader], file: str | None = None) -> None:
@@ -103,6 +105,11 @@ def check_class(kind: type[Grader], file: str | None = None) -> None:
                 value=value,
                 fix=f'add {attribute}: ClassVar[str] = "..."',
             )
+    if not isinstance(kind.deterministic, bool):
+        raise GraderError(
+            "`deterministic` is True or False",
+            file=file, key=kind.__qualname__, value=kind.deterministic, fix="deterministic: ClassVar[bool] = False",
+        )  # fmt: skip
     parameters = getattr(kind, "__dataclass_params__", None)
     if parameters is None or not parameters.frozen:
         raise GraderError(

@@ -3,7 +3,8 @@
 ::
 
     .evalkit/
-      runs/<run id>/run.json, trials.parquet, traces.parquet, scores-<grading>.parquet
+      runs/<run id>/run.json, trials.parquet, traces.parquet, scores-<grading>.parquet,
+                                            regrades-<grading>.parquet where a grader was asked again
       partial/<run id>/journal.jsonl      a run that is not finished; kept until its trials are in a run
       cases/<golden set digest>.parquet   the cases, masked, that runs were made on
       baselines/<workflow>/<name>.json    accepted runs, oldest first
@@ -104,6 +105,10 @@ class RunFolder:
     def scores_path(self, grading: str) -> Path:
         """The scores segment of a set of graders."""
         return self.path / f"scores-{grading[:12]}.parquet"
+
+    def regrades_path(self, grading: str) -> Path:
+        """The segment of what graders said when they were asked again; there where they were."""
+        return self.path / f"regrades-{grading[:12]}.parquet"
 
     def scores(self, grading: str | None = None) -> list[Score]:
         """Scores of a set of graders; default those the run was made with.

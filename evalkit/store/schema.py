@@ -86,6 +86,10 @@ SCORE_SCHEMA = pa.schema(
         ("evidence_json", pa.string()),
     ]
 )
+REGRADE_SCHEMA = pa.schema(
+    [*SCORE_SCHEMA, ("trial_key", pa.string()), ("source_run", pa.string()), ("attempt", pa.int32())]
+)
+"""A score that was given again, of the output that a run has made under a key."""
 
 
 _GRADERS = b"evalkit.graders"

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evalkit.errors import StoreError
-from evalkit.store.schema import SCORE_SCHEMA, TRACE_SCHEMA, TRIAL_SCHEMA
+from evalkit.store.schema import REGRADE_SCHEMA, SCORE_SCHEMA, TRACE_SCHEMA, TRIAL_SCHEMA
 
 __all__ = [
     "BATCH",
@@ -26,7 +26,7 @@ __all__ = [
     "stored_alike",
 ]
 
-_SCHEMAS = {"trials": TRIAL_SCHEMA, "traces": TRACE_SCHEMA, "scores": SCORE_SCHEMA}
+_SCHEMAS = {"trials": TRIAL_SCHEMA, "traces": TRACE_SCHEMA, "scores": SCORE_SCHEMA, "regrades": REGRADE_SCHEMA}
 _LATER = frozenset({"lag_us"})
 """Columns that an earlier evalkit did not write; where they lack they are null."""
 BATCH = 262_144

@@ -113,9 +113,17 @@ class GateSpec(FileModel):
         default=5, ge=1, le=100, description="Most trials of a case where more of them would settle an open question."
     )
     critical_trials: int = Field(
-        default=1, ge=1, le=100, description="Trials of each critical case that must be there before a PASS."
+        default=5,
+        ge=1,
+        le=100,
+        description="Trials of each critical case that a change touches; with fewer there is no PASS.",
     )
     rules: tuple[GateRule, ...] = Field(default=(), description="Further rules.")
+
+    @property
+    def wanted_of_critical(self) -> int:
+        """Trials of each touched critical case: like those of any other where the rule on them is switched off."""
+        return 1 if self.critical is None else self.critical_trials
 
 
 class CanarySpec(FileModel):

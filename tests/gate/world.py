@@ -35,6 +35,8 @@ Outcomes: TypeAlias = Mapping[str, Mapping[str, Sequence[Outcome]]]
 """Grader, case, and the outcome of each trial: a bool is a quality grade, a float a measurement."""
 
 MEASURES = ("cost", "latency")
+VARYING = ("judge",)
+"""Graders that may say something else the next time."""
 REDACTION = "0" * 64
 
 
@@ -71,7 +73,13 @@ def configuration(version: str = "1") -> Configuration:
 def grader_refs(names: Iterable[str]) -> tuple[GraderRef, ...]:
     """References of graders, those that measure marked so."""
     return tuple(
-        GraderRef(name, "1", fingerprint("grader", name), quality=name.partition(":")[0] not in MEASURES)
+        GraderRef(
+            name,
+            "1",
+            fingerprint("grader", name),
+            quality=name.partition(":")[0] not in MEASURES,
+            deterministic=name not in VARYING,
+        )
         for name in names
     )
 
