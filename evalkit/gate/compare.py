@@ -10,6 +10,7 @@ from evalkit.engine.prepare import load_grading
 from evalkit.engine.run import regrade
 from evalkit.errors import NotComparableError, StoreError, UsageError
 from evalkit.gate.acceptance import load_acceptances
+from evalkit.gate.comparable import different_graders
 from evalkit.gate.evidence import Recorder
 from evalkit.gate.golden import StoredCases
 from evalkit.gate.history import read_history
@@ -197,8 +198,8 @@ def _grade_alike(
     made = grading or load_grading(project, workflow)
     if made.fingerprint != candidate.run.grading:
         raise NotComparableError(
-            f"baseline {baseline.run.run_id} was graded with other graders than run {candidate.run.run_id}, "
-            "and the graders have changed since",
+            f"baseline {baseline.run.run_id} was graded with other graders than run {candidate.run.run_id} "
+            f"({different_graders(baseline.run, candidate.run)}), and the graders have changed since",
             fix=f"grade the run again: evalkit regrade {candidate.run.run_id}",
         )
     regrade(baseline, cases_of(project, baseline), made)

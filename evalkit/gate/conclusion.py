@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evalkit.gate.settling import settling_sentence
 from evalkit.gate.verdict import RuleResult, Verdict, VerdictName
 from evalkit.gate.words import count_of, points
 from evalkit.records import Run
@@ -50,7 +51,8 @@ def sum_up(verdict: Verdict, cases: int, touched: int) -> str:
     more = f" (and {len(parts) - 2} more)" if len(parts) > 2 else ""
     tail = f" {counts.regressed} regressed, {counts.improved} improved of {count_of(cases, 'case')}."
     shown = counts.regressed or counts.improved
-    return f"{' '.join(parts[:2])}{more}{tail if shown else ''}"
+    settles = settling_sentence(verdict.settling)
+    return f"{' '.join(parts[:2])}{more}{f' {settles}' if settles else ''}{tail if shown else ''}"
 
 
 def _pass_sentence(verdict: Verdict, cases: int, touched: int) -> str:

@@ -68,8 +68,8 @@ class Evidence:
     """Scores of each grader, of the baseline and of the candidate."""
     common: Mask | None = None
     """Cases that are equal in two different golden sets; None where the sets are the same."""
-    same_prices: bool = True
-    """Whether each model that both configurations name has one price."""
+    repriced: Sequence[str] = ()
+    """Models that both configurations name and whose price is another one now."""
     configuration: str = ""
     """Fingerprint of the candidate's configuration."""
     recorded: RecordedTrials | None = None
@@ -147,7 +147,9 @@ def load_evidence(
         baseline_trials=_placed(known, axis),
         rows=pairs.rows,
         common=common,
-        same_prices=all(base.model_prices.get(model, price) == price for model, price in run.model_prices.items()),
+        repriced=sorted(
+            model for model, price in run.model_prices.items() if base.model_prices.get(model, price) != price
+        ),
         lags=(read_lags(baseline, axis), read_lags(candidate, axis)) if lags else None,
         configuration=run.configuration.fingerprint,
         recorded=history(axis) if history is not None and touched.any() else None,

@@ -23,6 +23,8 @@ __all__ = ["CaseColumns", "GoldenCases", "ListedCases", "Slicing", "StoredCases"
 _BUILT_IN = ("intent", "risk", "locale", "role")
 """As :attr:`evalkit.records.Case.slice_keys` has them."""
 _COLUMNS = ("id", "critical", "cluster", *_BUILT_IN, "slices")
+_OWN_VALUES = 0.9
+"""A key with more values than so many in a case tells cases apart and groups none."""
 _FEW = 50_000
 """Cases whose columns are read together: opening the file takes longer than reading it."""
 
@@ -33,6 +35,12 @@ class Slicing:
 
     codes: NDArray[np.int32]
     values: Sequence[str]
+
+    @property
+    def names_cases(self) -> bool:
+        """Whether nearly every case has a value of its own, as with an order number: such a key makes no slices."""
+        cases = int((self.codes >= 0).sum())
+        return cases > 1 and len(np.unique(self.codes[self.codes >= 0])) > _OWN_VALUES * cases
 
     @cached_property
     def order(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -13,6 +13,7 @@ from evalkit.gate.acceptance import Acceptances
 from evalkit.gate.accepted import Applied, apply_acceptances
 from evalkit.gate.cases import case_results
 from evalkit.gate.changes import component_changes
+from evalkit.gate.comparable import comparable
 from evalkit.gate.conclusion import name_verdict, sum_up
 from evalkit.gate.critical import critical_results
 from evalkit.gate.evidence import Evidence, Recorder, load_evidence
@@ -22,10 +23,10 @@ from evalkit.gate.integrity import integrity_results
 from evalkit.gate.lag import is_latency
 from evalkit.gate.margins import slice_results, slices_note
 from evalkit.gate.rules import expand_rules, judge_rules
+from evalkit.gate.settling import settling
 from evalkit.gate.slices import broken_cases_note, permuted_slices, slices_rule
 from evalkit.gate.verdict import CaseChange, CaseResult, RuleResult, SliceResult, Verdict
-from evalkit.gate.words import count_of
-from evalkit.records import Case, Run
+from evalkit.records import Case
 from evalkit.store.runs import RunFolder
 from evalkit.workflow.gates import GateRule, GateSpec
 
@@ -71,7 +72,7 @@ def judge(
     """
     run = candidate.run
     base = baseline.run if baseline else None
-    obstacles, notes = _comparable(run, base, spec)
+    obstacles, notes = comparable(run, base, spec)
     against = baseline if baseline is not None and not obstacles else candidate
     bounds = limits or Limits()
     wanted = expand_rules(spec, run.graders, slo_p95_us=bounds.slo_p95_us, per_trial_microusd=bounds.per_trial_microusd)
@@ -100,6 +101,7 @@ def judge(
         *of_slices,
     ]
     name = name_verdict(rules, obstacles, notes, run)
+    settles = settling(candidate, rules, run.golden_set.cases) if name == "INCONCLUSIVE" else None
     verdict = Verdict(
         id="",
         workflow=run.workflow,
@@ -130,6 +132,7 @@ def judge(
         baseline_commit=base.commit if base else "",
         acceptances=applied.acceptances,
         groups=() if obstacles else explain(candidate, against, evidence),
+        settling=settles,
     )
     gate = [spec.model_dump(mode="json"), bounds.slo_p95_us, bounds.per_trial_microusd]
     gate += [codec.plain(item) for item in applied.acceptances]
@@ -163,38 +166,6 @@ def _marked(results: Sequence[CaseResult], applied: Applied) -> tuple[CaseResult
     if not applied.covered:
         return tuple(results)
     return tuple(replace(result, accepted=applied.note_of(result.case_id)) for result in results)
-
-
-def _comparable(run: Run, base: Run | None, spec: GateSpec) -> tuple[list[str], list[str]]:
-    """Why the runs cannot be compared, and what a reviewer should know."""
-    obstacles, notes = [], []
-    if base is None:
-        obstacles.append("There is no baseline to compare with.")
-    elif base.workflow != run.workflow:
-        obstacles.append(f"The baseline is of another workflow, {base.workflow}.")
-    elif base.golden_set.digest != run.golden_set.digest:
-        text = f"The golden set differs: {_golden(base, run)} before, {_golden(run, base)} now"
-        if spec.on_golden_change == "common_cases":
-            notes.append(f"{text}; only the cases that are equal in both are compared.")
-        else:
-            obstacles.append(
-                f"{text}. With `gate.on_golden_change: common_cases` the cases that are equal are compared."
-            )
-    if run.selection != "all":
-        notes.append(f"Only a part of the golden set was run: {run.selection}.")
-    if base is not None and base.grading != run.grading:
-        notes.append("The graders have changed since the baseline was made; both runs are judged by those of now.")
-    if base is not None and base.evalkit != run.evalkit:
-        notes.append(f"The baseline was made with evalkit {base.evalkit}, this run with {run.evalkit}.")
-    return obstacles, notes
-
-
-def _golden(run: Run, other: Run) -> str:
-    """Name and version of a golden set; its digest too where the version is no help."""
-    ref = run.golden_set
-    name = f"{ref.name}@{ref.version}"
-    same = (ref.name, ref.version) == (other.golden_set.name, other.golden_set.version)
-    return f"{name} ({count_of(ref.cases, 'case')}, {ref.digest[:8]})" if same else name
 
 
 def _of_candidate_alone(results: Sequence[CaseResult]) -> tuple[CaseResult, ...]:

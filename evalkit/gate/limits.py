@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,11 +45,11 @@ def judge_increase(rule: GateRule, evidence: Evidence, spec: GateSpec) -> RuleRe
     )
     if len(before) == 0:
         return result
-    if rule.grader == "cost" and not evidence.same_prices:
+    if rule.grader == "cost" and evidence.repriced:
         return replace(
             result,
             status="not_comparable",
-            sentence="A model has another price than in the baseline: costs cannot be compared.",
+            sentence=f"{_repriced(evidence.repriced)} another price than in the baseline: costs cannot be compared.",
         )
     if bool((before != now).any()):
         clusters = evidence.clusters_of(keep)
@@ -70,6 +71,12 @@ def judge_increase(rule: GateRule, evidence: Evidence, spec: GateSpec) -> RuleRe
         high=finite(high),
         method="ratio of means; delta method on the log scale, by cluster",
     )
+
+
+def _repriced(models: Sequence[str]) -> str:
+    named = ", ".join(f"`{model}`" for model in models[:3])
+    more = f" and {len(models) - 3} more" if len(models) > 3 else ""
+    return f"Prices differ: {named}{more} {'has' if len(models) == 1 else 'have'}"
 
 
 def _increase_status(

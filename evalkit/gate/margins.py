@@ -130,13 +130,15 @@ def _judged(item: _Comparison, p: float, spec: GateSpec) -> RuleResult:
     result, clean = item.numbers, item.without_errors
     margin = -(result.limit or 0.0)
     status, sentence = _status(result, item.found, margin, p, spec)
+    settles = status == "inconclusive" and item.found.touched > 0 and item.found.n >= spec.min_cases
     if status == "block" and clean is not None and not (clean.p_worse <= spec.alpha and clean.low <= -margin):
         status = "error"
         sentence = (
             f"Errors alone make the difference for {grader_in_slice(result.grader, result.slice)}: "
             "without them there is no evidence of a drop."
         )
-    return replace(result, status=status, sentence=sentence, p=p if item.found.n else None)
+    more = _more_cases(item.found, margin) if settles else None
+    return replace(result, status=status, sentence=sentence, p=p if item.found.n else None, more_trials=more)
 
 
 def _status(result: RuleResult, found: Paired, margin: float, p: float, spec: GateSpec) -> tuple[RuleStatus, str]:
@@ -186,7 +188,7 @@ def _more_cases(found: Paired, margin: float) -> int:
 
 
 def slice_results(evidence: Evidence, spec: GateSpec) -> list[SliceResult]:
-    """Every quality grader on every slice, those with the largest drop first."""
+    """Every quality grader on every slice, those with the largest drop first; a key that names cases makes none."""
     comparisons = {
         ref.name: RateComparison(evidence.pairs[ref.name], evidence)
         for ref in evidence.graders
@@ -194,6 +196,8 @@ def slice_results(evidence: Evidence, spec: GateSpec) -> list[SliceResult]:
     }
     found = []
     for key, slicing in evidence.columns.slices.items():
+        if slicing.names_cases:
+            continue
         for grader, comparison in comparisons.items():
             for value, sums in comparison.by_slice(slicing):
                 if sums.n:

@@ -64,7 +64,7 @@ def critical_sql(subject: Subject, *, asked_again: bool = False, earlier: bool =
     lines = ["SELECT DISTINCT s.case_id", "FROM scores AS s JOIN cases AS k USING (case_id)"]
     if earlier:
         lines.append("  JOIN trials AS t USING (run_id, case_id, trial)")
-        own = f"t.trial_key IN (SELECT trial_key FROM trials WHERE run_id = '{subject.candidate_run}')"
+        own = f"t.trial_key IN (SELECT trial_key FROM trials WHERE run_id = '{subject.candidate_run}')"  # noqa: S608
     lines += [
         f"WHERE {own} AND s.grading = '{subject.grading[:12]}'",
         f"  AND k.golden_digest = '{subject.golden_digest}'",
@@ -74,7 +74,7 @@ def critical_sql(subject: Subject, *, asked_again: bool = False, earlier: bool =
         segment = f".evalkit/runs/{subject.candidate_run}/regrades-{subject.grading[:12]}.parquet"
         lines += [
             "  AND (s.case_id, s.trial, s.grader) NOT IN (",
-            f"    SELECT (case_id, trial, grader) FROM read_parquet('{segment}')",
+            f"    SELECT (case_id, trial, grader) FROM read_parquet('{segment}')",  # noqa: S608 - shown, never run here
             "    GROUP BY case_id, trial, grader HAVING count(*) FILTER (NOT passed) < 2)",
         ]
     return "\n".join(lines) + ";"

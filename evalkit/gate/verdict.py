@@ -22,6 +22,7 @@ __all__ = [
     "GraderResult",
     "RuleResult",
     "RuleStatus",
+    "Settling",
     "SliceResult",
     "Verdict",
     "VerdictName",
@@ -227,6 +228,16 @@ class ComponentChange:
 
 
 @dataclass(frozen=True)
+class Settling:
+    """About what would settle a verdict that is open."""
+
+    trials: int
+    calls: int
+    """Model calls."""
+    cost_microusd: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The answer to "may this merge?", with everything that it stands on."""
 
@@ -265,6 +276,8 @@ class Verdict:
     """Accepted regressions that matter here."""
     groups: tuple[FailureGroup, ...] = ()
     """Broken cases by what they share, the largest first, those that share nothing last."""
+    settling: Settling | None = None
+    """What it takes to settle it, where it is INCONCLUSIVE and trials would."""
 
     @property
     def exit_code(self) -> ExitCode:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evalkit.atomic import atomic_path
@@ -82,6 +83,7 @@ def write_regrades(folder: RunFolder, grading: str, regrades: Iterable[Regrade])
     ordered = sorted(regrades, key=lambda item: (item.output, item.attempt))
     table = scores_from_rows(folder.run.run_id, [score_row(item.score) for item in ordered])
     for name in _FURTHER:
-        table = table.append_column(REGRADE_SCHEMA.field(name), [[getattr(item, name) for item in ordered]])
+        field = REGRADE_SCHEMA.field(name)
+        table = table.append_column(field, pa.array([getattr(item, name) for item in ordered], field.type))
     with atomic_path(folder.regrades_path(grading)) as partial:
         pq.write_table(table, partial, compression="zstd")

@@ -246,6 +246,13 @@ def _more_evidence(verdict: Verdict) -> list[Step]:
     """Ways out of INCONCLUSIVE. More trials say more only where trials of a case can differ."""
     if any(note.startswith("Only a part of the golden set") for note in verdict.notes):
         return [Step("run the whole golden set", _command("run", verdict.workflow))]
+    accept = _command("baseline", "set", verdict.baseline_name, verdict.candidate_run)
+    accepting = Step("or set a wider margin, or accept it", f'{accept} --reason "…"')
+    if verdict.next_trials:
+        return [
+            Step("make the trials that are missing: the others are kept", _command("run", verdict.workflow)),
+            accepting,
+        ]
     trials = _trials_per_case(verdict)
     differ = any(item.candidate not in (None, 0, 1) for case in verdict.cases for item in case.graders)
     if trials == 1 or differ:
@@ -253,8 +260,7 @@ def _more_evidence(verdict: Verdict) -> list[Step]:
         evidence = Step("get more evidence: more trials, or more cases in the golden set", more)
     else:
         evidence = Step("get more evidence: more cases in the golden set")
-    accept = _command("baseline", "set", verdict.baseline_name, verdict.candidate_run)
-    return [evidence, Step("or set a wider margin, or accept it", f'{accept} --reason "…"')]
+    return [evidence, accepting]
 
 
 def _trials_per_case(verdict: Verdict) -> int:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.records import Score
 from evalkit.stats import zero_failures_bound
+from evalkit.store import RunFolder
+from evalkit.store.regrades import Regrade, write_regrades
 
 from .world import World, make_cases, passing, rule
 
@@ -29,8 +32,9 @@ def test_one_failed_critical_case_blocks_where_the_margin_would_not(world: World
 
 
 def test_failures_of_other_cases_are_none_of_critical_ones(world: World) -> None:
-    baseline = world.run({"answer": passing(world.cases)})
-    verdict = world.judge(world.run({"answer": passing(world.cases, "case-050")}, version="2"), baseline, margin="10pt")
+    candidate = world.run({"answer": passing(world.cases, "case-050")}, version="2", touched=["case-050"])
+    baseline = world.run({"answer": passing(world.cases)}, touched=["case-050"])
+    verdict = world.judge(candidate, baseline, margin="10pt")
     assert (verdict.verdict, rule(verdict, "critical cases").status) == ("PASS", "pass")
 
 
@@ -117,3 +121,128 @@ def test_a_failure_is_not_forgiven_because_its_case_is_not_known(world: World) -
     baseline = world.run({"answer": passing(world.cases)})
     candidate = world.run({"answer": passing(world.cases, "case-003")}, version="2")
     assert world.judge(candidate, baseline, cases=world.cases[12:], margin="10pt").exit_code != 0
+
+
+@pytest.mark.parametrize(
+    ("trials", "touched", "status", "asked"),
+    [
+        (1, None, "inconclusive", 48),
+        (4, None, "inconclusive", 12),
+        (5, None, None, 0),
+        (1, ["case-050"], None, 0),
+        (1, ["case-003", "case-050"], "inconclusive", 4),
+    ],
+)
+def test_touched_critical_cases_need_five_trials(
+    world: World, trials: int, touched: list[str] | None, status: str | None, asked: int
+) -> None:
+    baseline = world.run({"answer": passing(world.cases, trials=trials)}, touched=touched)
+    candidate = world.run({"answer": passing(world.cases, trials=trials)}, version="2", touched=touched)
+    verdict = world.judge(candidate, baseline)
+    few = [found for found in verdict.rules if found.id == "trials of critical cases"]
+    assert [found.status for found in few] == ([status] if status else [])
+    assert verdict.verdict == ("INCONCLUSIVE" if status else "PASS")
+    assert sum(verdict.next_trials.values()) == asked
+    assert world.judge(candidate, baseline, critical_trials=trials).verdict == "PASS"
+    assert world.judge(candidate, baseline, critical=None).verdict == "PASS"
+
+
+def test_trials_that_no_grader_judged_are_not_made_up_for(world: World) -> None:
+    baseline = world.run({"answer": passing(world.cases, trials=5)})
+    marks = passing(world.cases, trials=5) | {"case-003": [True, True, "n/a", "n/a", "n/a"]}
+    verdict = world.judge(world.run({"answer": marks}, version="2"), baseline)
+    few = rule(verdict, "trials of critical cases")
+    assert (few.status, few.cases, few.candidate) == ("inconclusive", ("case-003",), 2)
+    assert not verdict.next_trials
+
+
+def test_without_a_baseline_no_case_is_touched(world: World) -> None:
+    verdict = world.judge(world.run({"answer": passing(world.cases)}), None)
+    assert [found.id for found in verdict.rules if "critical" in found.id] == ["critical cases"]
+    assert "fewer than 22.1% of such requests would" in rule(verdict, "critical cases").sentence
+
+
+def test_cases_of_one_cluster_are_one_request(tmp_path: Path) -> None:
+    world = World(
+        tmp_path / "store",
+        make_cases(60, critical=lambda index: index < 12, cluster=lambda index: f"talk {index // 4}"),
+    )
+    run = world.run({"answer": passing(world.cases, trials=5)})
+    sentence = rule(world.judge(run, run), "critical cases").sentence
+    assert "12 cases in 3 independent groups rule out no rate below 63.2%" in sentence
+    assert "these cases fail in fewer than 4.9% of trials" in sentence
+
+
+def asked_again(world: World, folder: RunFolder, *answers: bool, case_id: str = "case-003", trial: int = 0) -> None:
+    """What the judge said when it was asked again about an answer."""
+    ref = next(ref for ref in folder.run.graders if ref.name == "judge")
+    row = next(
+        row for row in folder.trials().to_pylist() if (row["case_id"], row["trial"]) == (case_id, trial)
+    )  # fmt: skip
+    write_regrades(
+        folder,
+        folder.run.grading,
+        [
+            Regrade(
+                Score(case_id, trial, "judge", "1", ref.fingerprint, "ok", value=float(passed), passed=passed),
+                row["trial_key"], row["source_run"], attempt,
+            )
+            for attempt, passed in enumerate(answers)
+        ],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict", "status", "disputed"),
+    [
+        ((False, False, False), "BLOCKED", "block", False),
+        ((False, True, False), "BLOCKED", "block", False),
+        ((True, False, True), "PASS with notes", "pass", True),
+        ((True, True), "PASS with notes", "pass", True),
+        ((True, False), "INCONCLUSIVE", "inconclusive", False),
+        ((), "INCONCLUSIVE", "inconclusive", False),
+    ],
+)
+def test_a_failure_by_a_grader_that_varies_is_what_most_of_its_answers_say(
+    world: World, answers: tuple[bool, ...], verdict: str, status: str, disputed: bool
+) -> None:
+    baseline = world.run({"judge": passing(world.cases, trials=5)})
+    marks = passing(world.cases, trials=5) | {"case-003": [True, True, False, True, True]}
+    candidate = world.run({"judge": marks}, version="2")
+    if answers:
+        asked_again(world, candidate, *answers, trial=2)
+    found = world.judge(candidate, baseline)
+    assert (found.verdict, rule(found, "critical cases").status) == (verdict, status)
+    notes = [item for item in found.rules if item.id == "disputed critical cases"]
+    assert [(item.status, item.cases) for item in notes] == ([("note", ("case-003",))] if disputed else [])
+    assert world.judge(candidate, baseline).rules == found.rules
+    if status == "block":
+        assert world.sql(found, rule(found, "critical cases").sql.replace(".evalkit", str(world.root))) == [
+            {"case_id": "case-003"}
+        ]
+    if disputed:
+        assert world.sql(found, rule(found, "critical cases").sql.replace(".evalkit", str(world.root))) == []
+        assert "judge mostly passed it" in found.sentence
+        assert "case-003" in found.sentence
+
+
+def test_a_grader_that_never_varies_is_not_outvoted(world: World) -> None:
+    baseline = world.run({"answer": passing(world.cases, trials=5), "judge": passing(world.cases, trials=5)})
+    marks = passing(world.cases, trials=5) | {"case-003": [True, True, False, True, True]}
+    candidate = world.run({"answer": marks, "judge": marks}, version="2")
+    asked_again(world, candidate, True, True, True, trial=2)
+    assert rule(world.judge(candidate, baseline), "critical cases").status == "block"
+
+
+def test_a_failure_of_an_earlier_run_of_the_candidate_stays(world: World) -> None:
+    for _ in range(6):
+        baseline = world.run({"answer": passing(world.cases)})
+    world.run({"answer": passing(world.cases, "case-003")}, version="2")
+    again = world.run({"answer": passing(world.cases, trials=5)}, version="2")
+    other = world.run({"answer": passing(world.cases, trials=5)}, version="3")
+    verdict = world.judge(again, baseline, history=True)
+    found = rule(verdict, "critical cases")
+    assert (found.status, found.cases) == ("block", ("case-003",))
+    assert "1 of them in an earlier run of the same candidate" in found.sentence
+    assert world.sql(verdict, found.sql) == [{"case_id": "case-003"}]
+    assert rule(world.judge(other, baseline, history=True), "critical cases").status == "pass"
