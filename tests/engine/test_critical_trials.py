@@ -140,3 +140,19 @@ def test_fresh_trials_are_made_five_times_too(project: ProjectFolder) -> None:
         verdict = verdict_of(project.run("run", "--fresh", "--format", "json").out)
     assert len(seen) == 2 * (CRITICAL + OTHERS) + 4 * CRITICAL
     assert verdict["verdict"] == "PASS"
+
+
+@pytest.mark.parametrize("resume", [["--resume"], []])
+def test_a_run_that_was_cut_off_goes_on_with_its_further_trials(project: ProjectFolder, resume: list[str]) -> None:
+    with serve(Model()) as (address, seen):
+        accepted(project, address)
+        change_prompt(project)
+        last = Runs(project.path / ".evalkit").all()[-1].run
+        project.configure_workflow(budget={"per_run": f"${30 * last.cost_microusd / last.model_calls / 1e6:.6f}"})
+        assert project.run("run").code == ExitCode.BUDGET
+        assert len(seen) < 2 * (CRITICAL + OTHERS) + 4 * CRITICAL
+        project.configure_workflow(budget={})
+        verdict = verdict_of(project.run("run", *resume, "--format", "json").out)
+    assert verdict["verdict"] == "PASS"
+    assert len(seen) == 2 * (CRITICAL + OTHERS) + 4 * CRITICAL, "nothing was made twice"
+    assert verdict["model_calls"] == 5 * CRITICAL + OTHERS

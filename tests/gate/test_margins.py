@@ -229,3 +229,15 @@ def test_measuring_graders_have_no_slices(sliced: World) -> None:
     outcomes = {"answer": passing(sliced.cases), "cost": measured(sliced.cases, 0.01)}
     verdict = sliced.judge(sliced.run(outcomes), sliced.run(outcomes))
     assert {item.grader for item in verdict.slices} == {"answer"}
+
+
+def test_a_key_that_tells_cases_apart_makes_no_slices(world: World) -> None:
+    orders = World(
+        world.root,
+        make_cases(60, slices=lambda i: {"order": f"K-{max(i, 3)}", "team": f"t{i % 2}", "pair": f"p{i // 2}"}),
+    )
+    run = orders.run({"answer": passing(orders.cases)})
+    keys = [item.key for item in orders.judge(run, run).slices]
+    assert "order" not in keys, "57 values in 60 cases"
+    assert keys.count("team") == 2
+    assert keys.count("pair") == 30

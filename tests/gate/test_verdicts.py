@@ -119,7 +119,7 @@ def test_not_comparable_with_a_run_of_another_workflow(world: World) -> None:
     baseline = world.run({"answer": passing(world.cases)}, workflow="billing")
     verdict = world.judge(world.run({"answer": passing(world.cases)}), baseline)
     assert (verdict.verdict, verdict.exit_code) == ("NOT COMPARABLE", 4)
-    assert "another workflow, billing" in verdict.sentence
+    assert "the baseline is of billing" in verdict.sentence
 
 
 def test_not_comparable_costs_where_a_model_has_another_price(world: World) -> None:
