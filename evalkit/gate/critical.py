@@ -19,7 +19,7 @@ from evalkit.gate.axis import texts
 from evalkit.gate.evidence import Evidence
 from evalkit.gate.pairs import Side
 from evalkit.gate.regrading import Doubt, read_doubts, varying_graders
-from evalkit.gate.sql import critical_sql
+from evalkit.gate.sql import critical_sql, critical_trials_sql
 from evalkit.gate.verdict import MOST_CASES, RuleResult, RuleStatus
 from evalkit.gate.words import count_of
 from evalkit.stats import zero_failures_bound
@@ -259,8 +259,8 @@ def _clean(cases: _Critical) -> str:
 
 
 def _too_few(cases: _Critical, evidence: Evidence, spec: GateSpec) -> list[RuleResult]:
-    """Touched critical cases without a failure that have had too few trials: no pass, and which to make."""
-    short = (cases.missing > 0) & ~cases.failed
+    """Touched critical cases that have had too few trials: no pass, and which to make."""
+    short = cases.missing > 0
     if not short.any():
         return []
     places, missing = cases.places[short], cases.missing[short]
@@ -290,6 +290,7 @@ def _too_few(cases: _Critical, evidence: Evidence, spec: GateSpec) -> list[RuleR
             candidate=float(least),
             limit=float(spec.critical_trials),
             cases=evidence.axis.names(places, MOST_CASES),
+            sql=critical_trials_sql(evidence.subject, spec.critical_trials),
             more_trials=total,
             next_trials=next_trials,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from evalkit.gate.evidence import Subject
 from evalkit.workflow.gates import GateRule
 
-__all__ = ["critical_sql", "limit_sql", "pair_sql", "ratio_sql"]
+__all__ = ["critical_sql", "critical_trials_sql", "limit_sql", "pair_sql", "ratio_sql"]
 
 _OF_TRIALS = {"p50": "quantile_disc(value, 0.5)", "p95": "quantile_disc(value, 0.95)", "max": "max(value)"}
 
@@ -77,6 +77,20 @@ def critical_sql(subject: Subject, *, asked_again: bool = False, earlier: bool =
             f"    SELECT (case_id, trial, grader) FROM read_parquet('{segment}')",  # noqa: S608 - shown, never run here
             "    GROUP BY case_id, trial, grader HAVING count(*) FILTER (NOT passed) < 2)",
         ]
+    return "\n".join(lines) + ";"
+
+
+def critical_trials_sql(subject: Subject, wanted: int) -> str:
+    """Critical cases whose trials are not the baseline's and fewer than wanted, and the fewest of them."""
+    lines = [
+        "SELECT count(*) AS n, min(trials) AS candidate FROM (",
+        "  SELECT t.case_id, count(*) AS trials",
+        "  FROM trials AS t JOIN cases AS k USING (case_id)",
+        "  LEFT JOIN trials AS b ON b.case_id = t.case_id AND b.trial_key = t.trial_key",
+        f"    AND b.source_run = t.source_run AND b.run_id = '{subject.baseline_run}'",
+        f"  WHERE t.run_id = '{subject.candidate_run}' AND k.golden_digest = '{subject.golden_digest}' AND k.critical",
+        f"  GROUP BY t.case_id HAVING count(*) < {wanted} AND count(b.run_id) < count(*))",
+    ]
     return "\n".join(lines) + ";"
 
 

@@ -21,7 +21,7 @@ from .world import Outcome, World, make_cases, passing, rule
 Marks = dict[str, list[Outcome]]
 Fresh = Callable[..., World]
 COUNT = 60
-GATE: dict[str, Any] = {"margin": "9pt", "rules": [{"grader": "answer", "min": "50%"}]}
+GATE: dict[str, Any] = {"margin": "9pt", "rules": [{"grader": "answer", "min": "50%"}], "critical_trials": 1}
 
 
 def ids(count: int, start: int = 0) -> list[str]:

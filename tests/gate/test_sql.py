@@ -70,7 +70,7 @@ def numbers(found: RuleResult) -> dict[str, float | int | None]:
 def test_every_rule_but_the_critical_one_is_recomputed(world: World) -> None:
     verdict = pair(world)
     checked = [found for found in verdict.rules if found.kind != "count"]
-    assert len(checked) == 3 + len(RULES)
+    assert len(checked) == 4 + len(RULES)
     for found in checked:
         (row,) = world.sql(verdict, found.sql)
         assert row == pytest.approx(numbers(found)), found.id

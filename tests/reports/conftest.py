@@ -75,7 +75,9 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdict]:
     judge(changing)
     changing.edit("prompt.md", "Refuse to:\n", f"Refuse to:\n{REFUSAL_RULE}")
     changing.edit("prompt.md", *FRIENDLY)
-    changing.configure_workflow(model="simulator:sim-small-1")
+    # one trial each: in five of them the small model fails a critical case
+    gate = {"margin": "5pt", "critical": 0, "cost": "+10%", "p95": "8s", "min_cases": 5, "critical_trials": 1}
+    changing.configure_workflow(model="simulator:sim-small-1", gate=gate)
     judge(changing)
     changing.configure_workflow(graders=["refusal", "short"])
     changing.write("graders/short.py", BROKEN_GRADER)
