@@ -210,7 +210,6 @@ def _failures(cases: _Critical, evidence: Evidence, allowed: int, *, compared: b
         baseline=float(cases.failed_before.sum()) if compared else None,
         candidate=float(failed.sum()),
         limit=float(allowed),
-        high=None if failed.any() else cases.found.bound,
         cases=evidence.axis.names(shown, MOST_CASES),
         sql=critical_sql(
             evidence.subject, asked_again=any(item.regraded for item in cases.doubts), earlier=bool(cases.earlier.any())

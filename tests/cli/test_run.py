@@ -69,7 +69,7 @@ def test_only_touched_cases_are_run_again(project: ProjectFolder) -> None:
     assert project.run("run", "--set-baseline", "main").code == 0
     project.edit("evalkit.yaml", "b: simulator:sim-flawless-1", "b: simulator:sim-large-1")
     verdict = json.loads(project.run("run", "--format", "json").out)["workflows"][0]
-    assert (verdict["reused"], verdict["trials"]) == (20, 24)
+    assert (verdict["reused"], verdict["trials"]) == (20, 40)
     refusal = next(rule for rule in verdict["rules"] if rule["id"] == "refusal")
     assert (refusal["n"], refusal["touched"]) == (24, 4)
 
@@ -77,7 +77,7 @@ def test_only_touched_cases_are_run_again(project: ProjectFolder) -> None:
 def test_fresh_makes_every_trial_again(project: ProjectFolder) -> None:
     project.run("run", "--set-baseline", "main")
     verdict = json.loads(project.run("run", "--fresh", "--format", "json").out)["workflows"][0]
-    assert (verdict["reused"], verdict["model_calls"]) == (0, 24)
+    assert (verdict["reused"], verdict["model_calls"]) == (0, 40)
 
 
 def test_a_part_of_the_set_is_never_a_pass_and_never_a_baseline(project: ProjectFolder) -> None:
