@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from evalkit.gate.axis import CaseAxis
 from evalkit.gate.golden import CaseColumns, GoldenCases
 from evalkit.gate.history import RecordedTrials
 from evalkit.gate.pairs import GraderPairs, load_pairs
+from evalkit.gate.successes import Successes, read_successes
 from evalkit.gate.trials import (
     CaseTrials,
     Lags,
@@ -76,6 +77,8 @@ class Evidence:
     """What earlier runs tell of the cases."""
     lags: tuple[Lags, Lags] | None = None
     """How far the client lagged in the baseline and the candidate, where a rule on latency asks for it."""
+    successes: Mapping[str, tuple[Successes, Successes]] = field(default_factory=dict)
+    """By grader what successes took, before and now, where a rule asks for it."""
 
     @property
     def quality(self) -> frozenset[str]:
@@ -109,6 +112,7 @@ def load_evidence(
     *,
     measured: Collection[str] = (),
     lags: bool = False,
+    per_success: Collection[str] = (),
     history: Recorder | None = None,
 ) -> Evidence:
     """Read two runs that were graded by the same set of graders.
@@ -119,6 +123,7 @@ def load_evidence(
         golden: The candidate's golden set.
         measured: Graders whose measurements a rule looks at; of the others only what they decided is kept.
         lags: Whether a rule looks at latency.
+        per_success: Graders whose measurements a rule sets against the successes.
         history: Reads what earlier runs tell of the cases of an axis.
 
     Raises:
@@ -131,6 +136,7 @@ def load_evidence(
     known = count_trials_like(made, candidate, baseline)
     pairs = load_pairs(baseline, candidate, run.grading, [columns.ids, made.ids, known.ids], measured)
     axis = pairs.axis
+    quality = [ref.name for ref in run.graders if ref.quality]
     common = None if same_set else axis.mask(common_cases(baseline, candidate))
     touched = touched_cases(baseline, candidate, axis)
     return Evidence(
@@ -152,6 +158,13 @@ def load_evidence(
         ),
         lags=(read_lags(baseline, axis), read_lags(candidate, axis)) if lags else None,
         configuration=run.configuration.fingerprint,
+        successes={
+            name: (
+                read_successes(baseline, run.grading, name, quality, axis).only(common),
+                read_successes(candidate, run.grading, name, quality, axis),
+            )
+            for name in per_success
+        },
         recorded=history(axis) if history is not None and touched.any() else None,
     )
 

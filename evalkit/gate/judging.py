@@ -82,6 +82,7 @@ def judge(
         ListedCases(cases) if isinstance(cases, Sequence) else cases,
         measured={rule.grader for rule in wanted if rule.metric != "pass_rate"},
         lags=any(is_latency(rule) for rule in wanted),
+        per_success={rule.grader for rule in wanted if rule.metric == "per_success"},
         history=None if obstacles else history,
     )
     changes = component_changes(base.configuration, run.configuration) if base else ()

@@ -79,6 +79,7 @@ def _blocks_without(result: RuleResult, longest: float) -> bool:
         return False
     if result.kind == "ceiling":
         return result.candidate - longest > result.limit
-    if result.kind == "increase" and result.baseline and result.low is not None:
-        return result.low - longest / result.baseline > result.limit
+    low = result.low if result.mean_low is None else result.mean_low  # what was taken off is in the unit of the means
+    if result.kind == "increase" and result.baseline and low is not None:
+        return low - longest / result.baseline > result.limit
     return result.kind == "floor"  # times that are too long are below it

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.gate.evidence import Evidence
+from evalkit.gate.increases import judge_increase
 from evalkit.gate.lag import doubt_latency
-from evalkit.gate.limits import judge_increase, judge_limit
+from evalkit.gate.limits import judge_limit
 from evalkit.gate.margins import judge_margins
 from evalkit.gate.verdict import RuleResult, RuleStatus
 from evalkit.gate.words import UNITS
@@ -34,6 +35,10 @@ def expand_rules(
         rules.append(GateRule(id="p95 latency", grader="latency", metric="p95", max=min(ceilings) / 1e6))
     if spec.cost is not None:
         rules.append(GateRule(id="cost", grader="cost", metric="mean", max_increase=spec.cost))
+    if spec.cost_per_success is not None:
+        rules.append(
+            GateRule(id="cost per success", grader="cost", metric="per_success", max_increase=spec.cost_per_success)
+        )
     if per_trial_microusd is not None:
         rules.append(GateRule(id="cost of a trial", grader="cost", metric="max", max=per_trial_microusd / 1e6))
     return [*rules, *spec.rules]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from evalkit.gate.evidence import Subject
 from evalkit.workflow.gates import GateRule
 
-__all__ = ["critical_sql", "critical_trials_sql", "limit_sql", "pair_sql", "ratio_sql"]
+__all__ = ["common_lines", "critical_sql", "critical_trials_sql", "limit_sql", "pair_sql", "quoted", "slice_lines"]
 
 _OF_TRIALS = {"p50": "quantile_disc(value, 0.5)", "p95": "quantile_disc(value, 0.95)", "max": "max(value)"}
 
@@ -13,30 +13,26 @@ _OF_TRIALS = {"p50": "quantile_disc(value, 0.5)", "p95": "quantile_disc(value, 0
 def pair_sql(rule: GateRule, subject: Subject) -> str:
     """Size, means and difference of the paired cases of a rule."""
     column = "rate" if rule.metric == "pass_rate" else "value"
-    return _paired(rule, subject, column, f"avg(c.{column} - b.{column})", ["  AND b.errors = 0"])
-
-
-def ratio_sql(rule: GateRule, subject: Subject) -> str:
-    """Size, means and their ratio of the paired cases of a rule."""
-    return _paired(rule, subject, "value", "avg(c.value) / avg(b.value)", [])
-
-
-def _paired(rule: GateRule, subject: Subject, column: str, delta: str, further: list[str]) -> str:
     lines = [
         f"SELECT count(*) AS n, avg(b.{column}) AS baseline, avg(c.{column}) AS candidate,",
-        f"       {delta} AS delta",
+        f"       avg(c.{column} - b.{column}) AS delta",
         "FROM case_scores AS b JOIN case_scores AS c USING (grading, grader, case_id)",
         f"WHERE b.run_id = '{subject.baseline_run}' AND c.run_id = '{subject.candidate_run}'",
         f"  AND b.{column} IS NOT NULL AND c.{column} IS NOT NULL",
-        *further,
+        "  AND b.errors = 0",
         *_where(rule, subject),
     ]
-    if subject.common_only:
-        lines += [
-            "  AND case_id IN (SELECT case_id FROM trials AS t JOIN trials AS u USING (case_id, case_digest)",
-            f"                  WHERE t.run_id = '{subject.baseline_run}' AND u.run_id = '{subject.candidate_run}')",
-        ]
-    return "\n".join(lines) + ";"
+    return "\n".join([*lines, *common_lines(subject)]) + ";"
+
+
+def common_lines(subject: Subject) -> list[str]:
+    """The condition that a case is the same in both golden sets, where they differ."""
+    if not subject.common_only:
+        return []
+    return [
+        "  AND case_id IN (SELECT case_id FROM trials AS t JOIN trials AS u USING (case_id, case_digest)",
+        f"                  WHERE t.run_id = '{subject.baseline_run}' AND u.run_id = '{subject.candidate_run}')",
+    ]
 
 
 def limit_sql(rule: GateRule, subject: Subject) -> str:
@@ -95,16 +91,22 @@ def critical_trials_sql(subject: Subject, wanted: int) -> str:
 
 
 def _where(rule: GateRule, subject: Subject) -> list[str]:
-    lines = [f"  AND grading = '{subject.grading[:12]}' AND grader = '{_quote(rule.grader)}'"]
-    if rule.slice:
-        key, _, value = rule.slice.partition("=")
-        lines += [
-            "  AND case_id IN (SELECT case_id FROM case_slices",
-            f"                  WHERE key = '{_quote(key)}' AND value = '{_quote(value)}'",
-            f"                    AND golden_digest = '{subject.golden_digest}')",
-        ]
-    return lines
+    of_grader = f"  AND grading = '{subject.grading[:12]}' AND grader = '{quoted(rule.grader)}'"
+    return [of_grader, *slice_lines(rule, subject)]
 
 
-def _quote(text: str) -> str:
+def slice_lines(rule: GateRule, subject: Subject) -> list[str]:
+    """The condition that a case is in the slice of a rule, where it has one."""
+    if not rule.slice:
+        return []
+    key, _, value = rule.slice.partition("=")
+    return [
+        "  AND case_id IN (SELECT case_id FROM case_slices",
+        f"                  WHERE key = '{quoted(key)}' AND value = '{quoted(value)}'",
+        f"                    AND golden_digest = '{subject.golden_digest}')",
+    ]
+
+
+def quoted(text: str) -> str:
+    """A text as it stands between quotes."""
     return text.replace("'", "''")

@@ -100,6 +100,10 @@ class RuleResult:
     """Further trials that are expected to settle it, where trials would."""
     next_trials: Mapping[str, int] = field(default_factory=dict)
     """Those of them that would be made next, by case."""
+    mean_ratio: float | None = None
+    """Of an increase of a mean, where ``delta`` is that of a typical case (geometric mean): the ratio of the means."""
+    mean_low: float | None = None
+    mean_high: float | None = None
 
 
 @dataclass(frozen=True)

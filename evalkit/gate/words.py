@@ -8,7 +8,12 @@ from typing import Literal
 
 __all__ = ["UNITS", "amount", "change", "count_of", "grader_in_slice", "interval", "points", "share"]
 
-UNITS: Mapping[str, Literal["share", "seconds", "dollars"]] = {"latency": "seconds", "cost": "dollars"}
+UNITS: Mapping[str, Literal["share", "seconds", "dollars", "count"]] = {
+    "latency": "seconds",
+    "ttft": "seconds",
+    "cost": "dollars",
+    "tokens": "count",
+}
 """Units of graders that do not measure shares."""
 
 

@@ -17,9 +17,12 @@ class GateRule(FileModel):
 
     id: str = Field(default="", description="Name of the rule in reports; default is made from its parts.")
     grader: str = Field(description="Name of the grader whose scores are judged.")
-    metric: Literal["pass_rate", "mean", "p50", "p95", "max"] = Field(
+    metric: Literal["pass_rate", "mean", "p50", "p95", "max", "per_success"] = Field(
         default="pass_rate",
-        description="What of its scores: share passed, mean of the cases, percentile or largest value of the trials.",
+        description=(
+            "What of its scores: share passed, mean of the cases, percentile or largest value of the trials; "
+            "`per_success`: the total over the trials that every quality grader passed."
+        ),
     )
     slice: str | None = Field(default=None, description="Only cases of a slice, as `key=value`.")
     max_drop: Fraction | None = Field(
@@ -38,8 +41,10 @@ class GateRule(FileModel):
             raise ValueError("give exactly one of max_drop, max_increase, min and max")
         if self.max_drop is not None and self.metric not in ("pass_rate", "mean"):
             raise ValueError("max_drop works on pass_rate and mean; for p50, p95 and max give `max`")
-        if self.max_increase is not None and self.metric != "mean":
-            raise ValueError("max_increase works on `metric: mean`")
+        if self.max_increase is not None and self.metric not in ("mean", "p50", "p95", "per_success"):
+            raise ValueError("max_increase works on `metric: mean`, `p50`, `p95` and `per_success`")
+        if self.metric == "per_success" and self.max_increase is None:
+            raise ValueError("per_success works with max_increase; for a ceiling give `metric: mean` and `max`")
         if self.slice is not None and "=" not in self.slice:
             raise ValueError("write a slice as key=value")
         return self
@@ -90,7 +95,12 @@ class GateSpec(FileModel):
         default=0, ge=0, description="Most failed critical cases; `null` switches the rule off."
     )
     cost: Fraction | None = Field(
-        default=None, ge=0, description="Mean cost of a trial may grow by at most this (`+10%`)."
+        default=None, ge=0, description="Cost of a trial may grow by at most this (`+10%`), typical and mean."
+    )
+    cost_per_success: Fraction | None = Field(
+        default=None,
+        ge=0,
+        description="Cost over the trials that every quality grader passed may grow by at most this (`+15%`).",
     )
     p95: Duration | None = Field(default=None, ge=0, description="Ceiling for the 95th percentile of latency (`8s`).")
     min_cases: int = Field(default=20, ge=1, description="Fewer paired cases than this are never a PASS.")

@@ -102,7 +102,7 @@ def row(rule: RuleResult, *, judged: bool = True) -> Row:
 
 
 def _change(rule: RuleResult) -> str:
-    if rule.unit == "share" and rule.delta is not None:
+    if rule.unit == "share" and rule.delta is not None and rule.kind != "increase":
         if rule.touched == 0:
             return "unchanged"
         significant = rule.low is not None and rule.high is not None and (rule.low > 0 or rule.high < 0)

@@ -26,8 +26,12 @@ RULES: list[dict[str, Any]] = [
     {"grader": "latency", "metric": "p95", "max": "8s"},
     {"grader": "latency", "metric": "mean", "max": "8s"},
     {"grader": "latency", "metric": "mean", "max_increase": "50%"},
+    {"grader": "latency", "metric": "p95", "max_increase": "50%"},
+    {"grader": "latency", "metric": "p50", "slice": "team=it's", "max_increase": "50%"},
+    {"grader": "cost", "metric": "per_success", "slice": "team=it's", "max_increase": "50%"},
+    {"grader": "cost", "metric": "mean", "slice": "team=it's", "max_increase": "50%"},
 ]
-GATE: dict[str, Any] = {"cost": "+10%", "p95": "8s", "critical": 1, "rules": RULES}
+GATE: dict[str, Any] = {"cost": "+10%", "cost_per_success": "+15%", "p95": "8s", "critical": 1, "rules": RULES}
 
 
 def ids(count: int, start: int = 0) -> list[str]:
@@ -64,7 +68,10 @@ def pair(world: World) -> Verdict:
 
 def numbers(found: RuleResult) -> dict[str, float | int | None]:
     row: dict[str, float | int | None] = {"n": found.n, "candidate": found.candidate}
-    return row if found.kind in ("floor", "ceiling") else row | {"baseline": found.baseline, "delta": found.delta}
+    if found.kind in ("floor", "ceiling"):
+        return row
+    row |= {"baseline": found.baseline, "delta": found.delta}
+    return row if found.mean_ratio is None else row | {"mean_ratio": found.mean_ratio}
 
 
 def test_every_rule_but_the_critical_one_is_recomputed(world: World) -> None:

@@ -34,7 +34,7 @@ Outcome: TypeAlias = bool | float | Literal["error", "n/a"]
 Outcomes: TypeAlias = Mapping[str, Mapping[str, Sequence[Outcome]]]
 """Grader, case, and the outcome of each trial: a bool is a quality grade, a float a measurement."""
 
-MEASURES = ("cost", "latency")
+MEASURES = ("cost", "latency", "tokens", "ttft")
 VARYING = ("judge",)
 """Graders that may say something else the next time."""
 REDACTION = "0" * 64
