@@ -20,6 +20,7 @@ NAMES = (
     "gate_figures",
     "slice_errors",
     "critical_errors",
+    "cost_errors",
 )
 
 

@@ -1,4 +1,4 @@
-"""What the sequential gate costs and how often it errs, by simulation of :func:`evalkit.gate.decide.decide`.
+"""What the sequential gate costs and how often it errs, by simulation of :func:`evalkit.gate.decide`.
 
 The world is that of :mod:`benchmarks.gate_errors`: 300 cases with 20 recorded runs each, unless a row says otherwise.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import Table
 from benchmarks.gate_errors import lose, reshuffle, world
-from evalkit.gate.decide import Decision, Design, Outcomes, decide
+from evalkit.gate.deciding import Decision, Design, Outcomes, decide
 from evalkit.stats.anchor import History
 
 CASES, RUNS, SEED = 300, 20, 20260102

@@ -98,6 +98,8 @@ class RecordedTrials:
     """Where a grader failed, same shape; counted as not passed, and never in history."""
     size: int
     """Cases of the axis."""
+    run_ids: tuple[str, ...] = ()
+    """The runs that were looked at and have been graded alike."""
 
     def history(self, grader: str) -> History:
         """What is recorded of every case of the axis.
@@ -155,7 +157,7 @@ def read_history(
     given = {"base": baseline.run.run_id, "mine": candidate.run.run_id}
 
     table = query_table(_ROWS.format(trials=trials, scores=scores), paths, given)
-    return _recorded(table, axis, len(folders))
+    return replace(_recorded(table, axis, len(folders)), run_ids=tuple(folder.run.run_id for folder in folders))
 
 
 def _recorded(table: pa.Table, axis: CaseAxis, runs: int) -> RecordedTrials:

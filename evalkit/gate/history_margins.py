@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evalkit.gate.decide import Decision, Design, decide
+from evalkit.gate.deciding import Decision, Design, decide
 from evalkit.gate.draws import Evidence as DrawnEvidence
 from evalkit.gate.evidence import Evidence, Mask
 from evalkit.gate.history import Drawn
+from evalkit.gate.history_sql import history_sql
 from evalkit.gate.pairs import GraderPairs
 from evalkit.gate.verdict import RuleResult, RuleStatus, finite
 from evalkit.gate.words import count_of, grader_in_slice, points
@@ -32,6 +33,18 @@ class _Question:
     affected: Mask
     critical: Mask
     drawn: Drawn
+    rate: NDArray[np.float64]
+    """Of each case in the candidate's run: what an untouched one has on both sides."""
+    sql: str
+
+    def rates(self) -> tuple[float, float]:
+        """Mean rate of the cases in their history, and in all trials of the candidate; untouched ones are equal."""
+        drawn = self.evidence()
+        count = np.bincount(drawn.cases, minlength=len(self.places))
+        now = np.bincount(drawn.cases, drawn.outcomes, len(self.places)) / np.maximum(count, 1)
+        sides = (np.where(self.affected, mean, self.rate) for mean in (self.history.mean, now))
+        before, after = (float(side.mean()) for side in sides)
+        return before, after
 
     def evidence(self, *, clean: bool = False) -> DrawnEvidence:
         """The trials of the candidate, or those of them that have no error."""
@@ -115,7 +128,15 @@ def _question(rule: GateRule, evidence: Evidence) -> _Question | None:
     places = np.flatnonzero(applicable)
     if not len(places):
         return None
-    return _Question(places, history.take(places), evidence.touched[places], evidence.columns.critical[places], drawn)
+    return _Question(
+        places=places,
+        history=history.take(places),
+        affected=evidence.touched[places],
+        critical=evidence.columns.critical[places],
+        drawn=drawn,
+        rate=pairs.now.rate[places],
+        sql=history_sql(rule, evidence.subject, recorded.run_ids),
+    )
 
 
 def _result(
@@ -123,7 +144,9 @@ def _result(
     *, errors_alone: bool = False,
 ) -> RuleResult:  # fmt: skip
     what = grader_in_slice(paired.grader, paired.slice)
-    status, sentence = _words(what, rule.max_drop or 0.0, decision, spec)
+    recorded = float(np.median(question.history.trials[question.affected]))
+    status, sentence = _words(what, rule.max_drop or 0.0, decision, spec, recorded)
+    baseline, candidate = question.rates()
     if errors_alone:
         status = "error"
         sentence = f"Errors alone make the difference for {what}: without them there is no evidence of a drop."
@@ -136,23 +159,26 @@ def _result(
         sentence=sentence,
         n=len(question.places),
         touched=int(question.affected.sum()),
+        baseline=baseline,
+        candidate=candidate,
         delta=decision.estimate,
         low=None if decision.low is None else finite(decision.low),
         high=None if decision.high is None else finite(decision.high),
         p=None,
         method=decision.method,
         trials=decision.trials,
-        history=float(np.median(question.history.trials[question.affected])),
+        history=recorded,
         more_trials=decision.more_calls,
+        sql=question.sql,
     )
 
 
-def _words(what: str, margin: float, decision: Decision, spec: GateSpec) -> tuple[RuleStatus, str]:
+def _words(what: str, margin: float, decision: Decision, spec: GateSpec, recorded: float) -> tuple[RuleStatus, str]:
     interval = ""
     if decision.estimate is not None and decision.low is not None and decision.high is not None:
         interval = f" {points(decision.estimate)} points [{points(decision.low)}, {points(decision.high)}]"
     limit = f"{points(margin, sign=False)} points"
-    trials = count_of(decision.trials, "trial")
+    trials = f"{count_of(decision.trials, 'trial')}, against {recorded:g} recorded ones of a case"
     if decision.verdict == "fail":
         return "block", (
             f"Worse than its history at {1 - spec.alpha:.0%} confidence: {what}{interval} after {trials}; "

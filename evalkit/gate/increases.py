@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,10 @@ from evalkit.gate.outcomes import Trials
 from evalkit.gate.verdict import RuleResult, RuleStatus, finite
 from evalkit.gate.words import UNITS, change, count_of
 from evalkit.stats import percentile
-from evalkit.stats.noninferiority import cost_per_success, cost_per_success_ratio, log_ratio, percentile_ratio
+from evalkit.stats.noninferiority import LogRatio, cost_per_success, cost_per_success_ratio, log_ratio, percentile_ratio
 from evalkit.workflow.gates import GateRule, GateSpec
 
-__all__ = ["judge_increase"]
+__all__ = ["judge_increase", "status_of_mean"]
 
 Floats = NDArray[np.float64]
 Ends = tuple[float, float, float]
@@ -191,12 +192,19 @@ def _judge_mean(result: RuleResult, compared: _Compared) -> RuleResult:
     text = _typical_and_mean(result.grader, typical if found.units else None, found.means, limit)
     if aside:
         text += f"; {count_of(aside, 'case')} with a zero on one side {_HAS[aside == 1]} no ratio and count in the mean"
-    if found.exceeds or low > limit:
-        return _decided(result, "block", text, spec)
-    if found.noninferior and high < limit:
-        return _decided(result, "pass", text, spec)
+    status = status_of_mean(found)
+    if status != "inconclusive":
+        return _decided(result, status, text, spec)
     further = max(_further(item, limit, found.n) for item in (typical, found.means))
     return _open(result, max(ratio, found.ratio if found.units else ratio), limit, text, further)
+
+
+def status_of_mean(found: LogRatio) -> Literal["pass", "block", "inconclusive"]:
+    """What a typical case and the mean together come to: both below the limit pass, either above it blocks."""
+    _, low, high = found.means
+    if found.exceeds or low > found.limit:
+        return "block"
+    return "pass" if found.noninferior and high < found.limit else "inconclusive"
 
 
 def _typical_and_mean(grader: str, typical: Ends | None, means: Ends, limit: float) -> str:

@@ -1,5 +1,9 @@
 """Statistics of the gate and the canary: pure functions on arrays, no I/O, no types of the project."""
 
+from __future__ import annotations
+
+from evalkit.stats.anchor import History
+from evalkit.stats.critical import clean_trials_needed
 from evalkit.stats.intervals import (
     clopper_pearson,
     paired_share_difference,
@@ -7,6 +11,15 @@ from evalkit.stats.intervals import (
     percentile_interval,
     wilson,
     zero_failures_bound,
+)
+from evalkit.stats.noninferiority import (
+    LogRatio,
+    RatioOfPercentiles,
+    cost_per_success,
+    cost_per_success_ratio,
+    log_ratio,
+    log_ratio_sprt,
+    percentile_ratio,
 )
 from evalkit.stats.paired import (
     Paired,
@@ -18,20 +31,37 @@ from evalkit.stats.paired import (
     ratio_of_means,
     sign_flip_test,
 )
+from evalkit.stats.permutation import SliceTests, slice_tests
+from evalkit.stats.sprt import wald_bounds
+from evalkit.stats.stable_cases import BrokenCases, broken_stable_cases
 
 __all__ = [
+    "BrokenCases",
+    "History",
+    "LogRatio",
     "Paired",
     "PairedSums",
+    "RatioOfPercentiles",
+    "SliceTests",
+    "broken_stable_cases",
+    "clean_trials_needed",
     "clopper_pearson",
     "cluster_sizes",
     "compare_sums",
+    "cost_per_success",
+    "cost_per_success_ratio",
     "holm",
+    "log_ratio",
+    "log_ratio_sprt",
     "paired_difference",
     "paired_share_difference",
     "percentile",
     "percentile_interval",
+    "percentile_ratio",
     "ratio_of_means",
     "sign_flip_test",
+    "slice_tests",
+    "wald_bounds",
     "wilson",
     "zero_failures_bound",
 ]

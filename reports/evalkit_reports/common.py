@@ -20,6 +20,7 @@ __all__ = [
     "acceptance_text",
     "commit_of",
     "headline",
+    "history_lines",
     "is_quiet",
     "leading_cases",
     "made",
@@ -191,6 +192,19 @@ def commit_of(commit: str) -> str:
     return short(commit, 7) if commit else "working copy"
 
 
+def history_lines(verdict: Verdict) -> list[str]:
+    """What margins by history stand on: what the columns hold, and how many trials of either side."""
+    found: dict[tuple[int, float], list[str]] = {}
+    for rule in verdict.rules:
+        if rule.history:
+            found.setdefault((rule.trials, rule.history), []).append(row(rule).name)
+    return [
+        f"{', '.join(names)}: baseline is the recorded history, {recorded:g} trials of a case (median); "
+        f"{count_of(trials, 'trial')} of the candidate were looked at"
+        for (trials, recorded), names in found.items()
+    ]
+
+
 def made(verdict: Verdict) -> str:
     """How many trials stand behind the verdict, and how many of them are of an earlier run."""
     return f"{count_of(verdict.trials, 'trial')} ({verdict.reused:,} reused)"
@@ -247,12 +261,14 @@ def _more_evidence(verdict: Verdict) -> list[Step]:
     if any(note.startswith("Only a part of the golden set") for note in verdict.notes):
         return [Step("run the whole golden set", _command("run", verdict.workflow))]
     accept = _command("baseline", "set", verdict.baseline_name, verdict.candidate_run)
-    accepting = Step("or set a wider margin, or accept it", f'{accept} --reason "…"')
-    if verdict.next_trials:
-        return [
-            Step("make the trials that are missing: the others are kept", _command("run", verdict.workflow)),
-            accepting,
-        ]
+    otherwise = Step("or set a wider margin, or accept it", f'{accept} --reason "…"')
+    further = sum(verdict.next_trials.values())
+    if further:
+        what = f"get more evidence: it goes on by itself with {count_of(further, 'more trial')} where answers vary"
+        return [Step(what, _command("run", verdict.workflow)), otherwise]
+    unsettled = [rule for rule in verdict.rules if rule.status == "inconclusive"]
+    if unsettled and all(rule.history for rule in unsettled):
+        return [Step("get more evidence: more cases in the golden set, or more runs of the baseline"), otherwise]
     trials = _trials_per_case(verdict)
     differ = any(item.candidate not in (None, 0, 1) for case in verdict.cases for item in case.graders)
     if trials == 1 or differ:
@@ -260,7 +276,7 @@ def _more_evidence(verdict: Verdict) -> list[Step]:
         evidence = Step("get more evidence: more trials, or more cases in the golden set", more)
     else:
         evidence = Step("get more evidence: more cases in the golden set")
-    return [evidence, accepting]
+    return [evidence, otherwise]
 
 
 def _trials_per_case(verdict: Verdict) -> int:

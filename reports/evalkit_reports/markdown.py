@@ -17,6 +17,7 @@ from evalkit_reports.common import (
     SYMBOLS,
     acceptance_text,
     headline,
+    history_lines,
     is_quiet,
     leading_cases,
     made,
@@ -74,6 +75,7 @@ def _workflow(verdict: Verdict, listed: int, inline: int, *, diffs: bool, judged
     lines += ["", f"{_line(headline(verdict))} · {made(verdict)} · {cost}", ""]
     lines += [f"> {_line(note)}" for note in open_notes(verdict)]
     lines += _gate(verdict, judged=judged)
+    lines += [f"\n<sub>{_line(line)}</sub>" for line in history_lines(verdict)]
     lines += _accepted(verdict)
     lines += _groups(verdict)
     lines += _changes(verdict, diffs)

@@ -21,6 +21,7 @@ from evalkit_reports.common import (
     Row,
     acceptance_text,
     headline,
+    history_lines,
     is_quiet,
     leading_cases,
     made,
@@ -112,6 +113,8 @@ def _workflow(console: Console, verdict: Verdict, *, judged: bool) -> None:
     console.print(_text(f"  made     {made(verdict)}, {calls}"))
     console.print("")
     _gate(console, verdict, judged=judged)
+    for line in history_lines(verdict):
+        console.print(_text(f"  history: {line}", "dim"))
     for note in open_notes(verdict):
         console.print(_text(f"  note: {note}", "yellow"))
     for item in verdict.acceptances[:_ACCEPTED]:

@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.gate import Limits, RuleResult, Verdict, judge
 from evalkit.gate.evidence import Subject
+from evalkit.gate.history_sql import history_sql
+from evalkit.gate.increase_sql import increase_sql
 from evalkit.gate.sql import pair_sql
 from evalkit.workflow.gates import GateRule, GateSpec
 
@@ -163,12 +166,81 @@ def test_a_slice_is_that_of_the_golden_set_of_the_run(world: World) -> None:
     assert world.sql(verdict, found.sql)[0] == pytest.approx(numbers(found))
 
 
+def chancy(world: World, seed: int, trials: int = 1, worse: float = 0.0) -> dict[str, list[Outcome]]:
+    draws = np.random.default_rng(seed).random((len(world.cases), trials))
+    good = np.linspace(0.6, 1.0, len(world.cases))[:, None] - worse
+    return {case.id: row.tolist() for case, row in zip(world.cases, draws < good, strict=True)}
+
+
+def by_history(found: RuleResult) -> dict[str, Any]:
+    return {
+        "n": found.n, "touched": found.touched, "history": found.history,
+        "baseline": found.baseline, "candidate": found.candidate,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("worse", [0.0, 0.3])
+def test_a_margin_by_history_is_recomputed_from_all_that_is_recorded(world: World, worse: float) -> None:
+    mine = ids(45)
+    for seed in range(7):
+        marks = chancy(world, seed) | ({"case-003": ["error"], "case-004": ["n/a"]} if seed == 2 else {})
+        world.run({"answer": marks}, touched=mine if seed else ids(40))
+    baseline = world.run({"answer": chancy(world, 7)}, touched=mine)
+    world.run({"answer": chancy(world, 8)}, version="other", touched=ids(10))
+    world.run({"answer": chancy(world, 9, worse=worse)}, version="2", touched=mine)
+    marks = chancy(world, 10, 3, worse) | {"case-005": ["error", True, True], "case-006": ["n/a"] * 3}
+    marks |= {case_id: row[:1] for case_id, row in chancy(world, 7).items() if case_id not in mine}
+    candidate = world.run({"answer": marks}, version="2", touched=mine)
+    rules = [RULES[0] | {"max_drop": "30pt"}]
+    verdict = world.judge(candidate, baseline, history=True, margin="30pt", rules=rules, critical=None)
+    for name in ("answer", "answer.pass_rate[team=it's].drop"):
+        found = rule(verdict, name)
+        assert "history" in found.method
+        (row,) = world.sql(verdict, found.sql)
+        assert row.pop("drawn") >= found.trials
+        assert row == pytest.approx(by_history(found)), name
+    whole = rule(verdict, "answer")
+    assert (whole.n, whole.touched, whole.history) == (59, 44, 8)
+
+
+def test_a_margin_by_history_leaves_out_what_is_accepted_and_keeps_common_cases(world: World) -> None:
+    for seed in range(8):
+        baseline = world.run({"answer": chancy(world, seed)})
+    changed = [replace(case, notes="clearer") if case.id in ids(10) else case for case in world.cases]
+    candidate = world.run({"answer": chancy(world, 20)}, version="2", cases=changed)
+    verdict = world.judge(
+        candidate, baseline, cases=changed, history=True, on_golden_change="common_cases", margin="30pt", critical=None
+    )
+    found = rule(verdict, "answer")
+    assert (found.n, found.history) == (50, 8)
+    (row,) = world.sql(verdict, found.sql)
+    assert row.pop("drawn") == 50
+    assert row == pytest.approx(by_history(found))
+    without = f"{found.sql.removesuffix(';')}\n  AND case_id NOT IN ('case-020', 'case-021');"
+    assert world.sql(verdict, without)[0]["n"] == 48
+
+
+def test_a_baseline_that_is_run_anew_is_recomputed_too(world: World) -> None:
+    runs = [world.run({"answer": chancy(world, seed)}) for seed in range(9)]
+    verdict = world.judge(runs[-1], runs[-2], history=True, margin="30pt", critical=None)
+    found = rule(verdict, "answer")
+    assert found.history == 8
+    (row,) = world.sql(verdict, found.sql)
+    assert row.pop("drawn") == 60
+    assert row == pytest.approx(by_history(found))
+
+
 def test_text_from_the_gate_file_cannot_leave_its_quotes(world: World) -> None:
     hostile = "x'; DROP TABLE scores; --"
     verdict = pair(world)
     subject = Subject(verdict.candidate_run, verdict.baseline_run, "g" * 64, "d" * 64)
     text = pair_sql(GateRule(grader=hostile, slice=f"{hostile}={hostile}", max_drop=0.05), subject)
     assert world.sql(verdict, text)[0]["n"] == 0
+    hostile_rule = GateRule(grader=hostile, slice=f"{hostile}={hostile}", max_drop=0.05)
+    assert world.sql(verdict, history_sql(hostile_rule, subject, [hostile]))[0]["n"] == 0
+    for metric in ("mean", "p95", "per_success"):
+        text = increase_sql(hostile_rule.model_copy(update={"metric": metric}), subject)
+        assert world.sql(verdict, text)[0]["n"] == 0
     assert world.sql(verdict, "SELECT count(*) AS n FROM scores")[0]["n"] > 0
 
 

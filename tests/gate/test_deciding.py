@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import evalkit.gate.decide as module
-from evalkit.gate.decide import Decision, Design, Evidence, Mode, Outcomes, decide
+import evalkit.gate.deciding as module
+from evalkit.gate.deciding import Decision, Design, Evidence, Mode, Outcomes, decide
 from evalkit.stats.anchor import History
 from tests.stats.test_error_rates import golden_set, lowered
 

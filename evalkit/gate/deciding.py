@@ -4,8 +4,7 @@ The candidate is run trial by trial and compared with what is recorded of each c
 either found or ruled out. Nothing here reads or writes anything: a simulator can stand in for the candidate.
 
 >>> import numpy as np
->>> from evalkit.gate.decide import Design, decide
->>> from evalkit.stats.anchor import History
+>>> from evalkit.gate import History, decide
 >>> rates = np.random.default_rng(1).beta(20, 2, 300)       # how often each of 300 cases passes
 >>> passes = np.random.default_rng(2).binomial(20, rates)   # 20 recorded runs of the baseline
 >>> history = History.of(np.full(300, 20), passes)
