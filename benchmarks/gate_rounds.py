@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import Table
 from benchmarks.gate_errors import lose, reshuffle, world
-from evalkit.gate.decide import Design, decide
+from evalkit.gate.deciding import Design, decide
 from evalkit.stats.anchor import History
 
 SEED = 20261122

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evalkit.gate.decide import Decision, Design, Evidence, decide
+from evalkit.gate.deciding import Decision, Design, Evidence, decide
 from evalkit.stats.anchor import History
 
 Floats = NDArray[np.float64]
