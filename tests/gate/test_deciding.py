@@ -325,6 +325,15 @@ def test_a_drop_by_the_margin_is_found_and_confirmed() -> None:
     assert 100 < float(np.mean([item.calls for item in found])) < 170
 
 
+def test_a_drop_by_the_margin_passes_in_pairs_no_more_often_than_allowed() -> None:
+    design = replace(BARE, mode="paired")
+    found = verdicts(300, lambda rates: lowered(rates, 0.05), design)
+    assert share(found, "pass") <= design.beta
+    unchanged = verdicts(100, lambda rates: rates, design)
+    assert share(unchanged, "fail") <= design.alpha
+    assert share(unchanged, "pass") >= 0.9
+
+
 def test_a_vendor_three_points_worse_seldom_blocks_an_unchanged_candidate() -> None:
     found = verdicts(100, lambda rates: rates, BARE, drift=0.03)
     assert share(found, "fail") <= 0.03
