@@ -213,7 +213,7 @@ def compare_sums(sums: PairedSums, *, tail_low: float = 0.10, tail_high: float =
         high=high * share,
         p_worse=p_worse,
         p_better=p_better,
-        broke=float(-sums.moved[sums.moved < 0].sum()),
+        broke=float(abs(sums.moved[sums.moved < 0].sum())),
         fixed=float(sums.moved[sums.moved > 0].sum()),
         method=f"{test}; {interval}",
     )

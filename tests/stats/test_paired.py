@@ -287,3 +287,9 @@ def test_cluster_numbers_may_be_large(pairs: list[tuple[float, float]], size: in
     before, now = np.asarray(pairs).T
     numbers = np.arange(len(pairs)) // size
     assert paired_difference(before, now, numbers) == paired_difference(before, now, numbers * 1_000_003)
+
+
+def test_no_case_that_broke_is_nought_and_not_minus_nought() -> None:
+    found = paired_difference(*_table(broke=0, fixed=3, both=20))
+    assert math.copysign(1, found.broke) == 1
+    assert str(found.broke) == "0.0"
