@@ -16,7 +16,7 @@ from benchmarks.gate_errors import lose, reshuffle, world
 from evalkit.gate.deciding import Decision, Design, Outcomes, decide
 from evalkit.stats.anchor import History
 
-CASES, RUNS, SEED = 300, 20, 20260102
+CASES, RUNS, SEED = 300, 20, 20261207
 OTHERS = 300
 """Repetitions of what has no goal; goals have 1,000, and the two that all hangs on 3,000."""
 PAIRED, PAIRED_AGAIN = {5: 409, 2: 2009}, {5: 818, 2: 4018}
