@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from evalkit.gate import Verdict
-from evalkit.gate.compare import compare_stored_runs
+from evalkit.gate.compare import compare_stored_runs, judge_stored_run
 from evalkit.gate.report import Report, renderer
 from evalkit.goldens import Card, build
 from evalkit.records import Case
@@ -112,6 +112,10 @@ class Archive:
     def compare(self, before: str, after: str) -> Verdict:
         """Compare two stored runs by their ids."""
         return compare_stored_runs(load_project(self.folder), before, after)
+
+    def judge(self, before: Outcome, after: Outcome) -> Verdict:
+        """Judge a stored run by the gate against another one."""
+        return judge_stored_run(load_project(self.folder), after.run, before.run.run.run_id)
 
     def show(self, verdict: Verdict, *, judged: bool = True) -> None:
         """Print the verdict, and write the HTML report where there is one."""
