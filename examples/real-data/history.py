@@ -34,7 +34,7 @@ import numpy as np
 from archive import read_rows, require
 from numpy.typing import NDArray
 
-from evalkit.gate.decide import Decision, Design, Mode, decide
+from evalkit.gate.deciding import Decision, Design, Mode, decide
 from evalkit.gate.draws import Outcomes
 from evalkit.stats.anchor import History
 
