@@ -21,6 +21,7 @@ from evalkit.engine.touched import count_touched, further_trials
 from evalkit.errors import StoreBusyError, UsageError
 from evalkit.gate import Verdict
 from evalkit.gate.compare import find_baseline, judge_stored_run
+from evalkit.gate.confirming import confirm_block
 from evalkit.gate.report import Report, renderer
 from evalkit.goldens import load
 from evalkit.providers import Provider
@@ -130,6 +131,7 @@ def run_project(
     outcomes = run_loop(
         _run_each(project, said, _concurrency(project, wanted), listener, judged, _next_round, baseline)
     )
+    outcomes = [_confirmed(project, item, baseline, said[item.verdict.workflow], listener) for item in outcomes]
     return _accepted(project, outcomes, set_baseline, of_branch)
 
 
@@ -142,6 +144,21 @@ def _next_round(outcome: Outcome, options: RunOptions) -> RunOptions | None:
         more[case_id] = more.get(case_id, 0) + count
     earlier = (run.trials - run.reused, run.model_calls, run.cost_microusd)
     return replace(options, more=more, earlier=earlier, fresh=False, resume=False)
+
+
+def _confirmed(
+    project: Project, outcome: Outcome, baseline: str | None, options: RunOptions, listener: Listener | None
+) -> Outcome:
+    """A block that stands on history, confirmed beside a fresh baseline; whoever says how many trials gets no more."""
+    if options.trials is not None:
+        return outcome
+    folder, name = outcome.run, outcome.verdict.workflow
+    told = None if listener is None else lambda progress: listener(name, progress)
+    verdict = confirm_block(
+        project, folder, outcome.verdict, lambda: judge_stored_run(project, folder, baseline),
+        concurrency=options.concurrency, on_progress=told,
+    )  # fmt: skip
+    return replace(outcome, verdict=verdict)
 
 
 def run_shard(

@@ -27,9 +27,10 @@ from pydantic import ValidationError
 
 from evalkit import codec
 from evalkit._version import __version__
+from evalkit.engine.execute import Progress
 from evalkit.engine.journal import PlanHead
 from evalkit.engine.plan import make_plan
-from evalkit.engine.prepare import Candidate, load_grading
+from evalkit.engine.prepare import Candidate, RunOptions, load_grading
 from evalkit.engine.run import execute_plan
 from evalkit.engine.selection import select_cases
 from evalkit.engine.targets import Targets, price_table
@@ -94,12 +95,27 @@ class Counterfactuals:
         candidate: The run that was judged.
         baseline: The run it was compared with.
         grading: Fingerprint of the graders that it was judged by.
+        store: Where the runs are kept, and trials looked for; default the counterfactuals', and the two runs.
+        first: Number of the first trial of each case. Trials with numbers of their own are never those of other runs.
+        spent: Micro-dollars of the budget of a run that are spent already.
+        concurrency: Trials at once; default what the project says.
 
     Raises:
         NotComparableError: when graders or golden set are not those of the run any more.
     """
 
-    def __init__(self, project: Project, candidate: RunFolder, baseline: RunFolder, grading: str) -> None:
+    def __init__(
+        self,
+        project: Project,
+        candidate: RunFolder,
+        baseline: RunFolder,
+        grading: str,
+        *,
+        store: Runs | None = None,
+        first: int = 0,
+        spent: int = 0,
+        concurrency: int | None = None,
+    ) -> None:
         self._project = project
         self._candidate, self._baseline = candidate, baseline
         self._stack = ExitStack()
@@ -107,8 +123,9 @@ class Counterfactuals:
         self._grading = load_grading(project, self._workflow)
         self._golden = load(self._workflow.golden_path, self._workflow.spec.golden_version)
         self.units = change_units(baseline.run.configuration, candidate.run.configuration)
-        self._store = _TwoStores(project.store / COUNTERFACTUAL_FOLDER, (candidate, baseline))
-        self._spent = 0
+        self._store = store or _TwoStores(project.store / COUNTERFACTUAL_FOLDER, (candidate, baseline))
+        self._first, self._spent = first, spent
+        self._concurrency = concurrency or project.spec.concurrency
         if self._grading.fingerprint != grading:
             raise NotComparableError(
                 f"the graders have changed since run {candidate.run.run_id} was judged",
@@ -127,35 +144,48 @@ class Counterfactuals:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    async def run(self, changes: frozenset[str], case_ids: Sequence[str], trials: int) -> Made:
+    async def run(
+        self,
+        changes: frozenset[str],
+        case_ids: Sequence[str],
+        trials: int,
+        more: Mapping[str, int] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Made:
         """Run the baseline with some of the changes applied, on some cases.
 
         Args:
             changes: Names of :attr:`units`.
             case_ids: The cases.
             trials: Trials of each.
+            more: Further trials of some of them.
+            on_progress: Told of the progress.
 
         Raises:
             StoreError: when a component is not to be had any more.
             BudgetError: when the budget is spent; what finished is kept and reused.
             ProviderError: when a target is not there.
         """
-        async with Targets(self._project, connections=self._project.spec.concurrency) as targets:
+        async with Targets(self._project, connections=self._concurrency) as targets:
             workflow = self._within_budget(self._mixture(changes, targets))
-            candidate = self._planned(workflow, targets, case_ids, trials)
-            folder = await execute_plan(candidate, targets)
+            candidate = self._planned(workflow, targets, case_ids, trials, more or {})
+            folder = await execute_plan(candidate, targets, RunOptions(concurrency=self._concurrency), on_progress)
         run = folder.run
         self._spent += run.cost_microusd
         return Made(folder, run.model_calls, run.cost_microusd, run.trials, run.reused)
 
-    def _planned(self, workflow: Workflow, targets: Targets, case_ids: Sequence[str], trials: int) -> Candidate:
+    def _planned(
+        self, workflow: Workflow, targets: Targets, case_ids: Sequence[str], trials: int, more: Mapping[str, int]
+    ) -> Candidate:
         redactor, prices, golden = targets.redactor(), price_table(self._project), self._golden
         plan = make_plan(
             workflow, golden, self._store, prices,
-            redaction=redactor.fingerprint, selection=select_cases(golden, case_ids), trials=trials,
+            redaction=redactor.fingerprint, selection=select_cases(golden, case_ids),
+            trials=trials, more=more, first=self._first,
         )  # fmt: skip
         digest = workflow.configuration.fingerprint
         identity = [__version__, digest, golden.digest, list(case_ids), trials, self._grading.fingerprint]
+        identity += [dict(more), self._first] if more or self._first else []
         head = PlanHead(
             run_id=new_run_id(),
             created_us=time.time_ns() // 1000,

@@ -57,6 +57,8 @@ class Plan:
     reuses: tuple[Reuse, ...]
     case_ids: pa.Array
     """Cases of the run, in order."""
+    first: int = 0
+    """Number of the first trial of each case."""
 
     @property
     def trials_per_case(self) -> int:
@@ -113,7 +115,7 @@ class Plan:
             start, end = self.starts[row : row + 2].tolist()
             for trial in np.flatnonzero(due[start:end]).tolist():
                 place = start + trial
-                yield PlannedTrial(prepared, digest, trial, self.keys[place].decode(), place)
+                yield PlannedTrial(prepared, digest, self.first + trial, self.keys[place].decode(), place)
 
     def estimate(self, prices: PriceTable, runs: Runs, trials: int) -> Estimate:
         """Calls and cost of so many of the trials to make, about; looks at some of them."""
@@ -142,6 +144,7 @@ def make_plan(
     more: Mapping[str, int] | None = None,
     fresh: bool = False,
     without: str = "",
+    first: int = 0,
 ) -> Plan:
     """Plan a run.
 
@@ -156,6 +159,7 @@ def make_plan(
         more: Further trials of some cases, by id.
         fresh: Make every trial again.
         without: Id of a run whose journal is no source: the one that is taken up.
+        first: Number of the first trial of each case: trials with other numbers are other trials.
 
     Raises:
         PromptError: when a prompt needs a variable that a case lacks.
@@ -169,15 +173,15 @@ def make_plan(
     case_ids = golden.ids if len(chosen.places) == golden.count else golden.ids.take(pa.array(chosen.places))
     counts = _counts(case_ids, count, more or {})
     keys = None
-    if len(chosen.places) == golden.count and not more:
+    if len(chosen.places) == golden.count and not more and not first:
         keys = keys_of_equal_run(runs, workflow, golden, count, redaction)
     if keys is None:
-        keys = _keys(workflow, golden, case_ids, counts)
+        keys = _keys(workflow, golden, case_ids, counts, first)
     origin: NDArray[np.int32] = np.full(len(keys), _TO_MAKE, np.int32)
     reuses: tuple[Reuse, ...] = ()
     if not fresh:
         origin, reuses = find_reuse(keys, runs, workflow.name, redaction, without)
-    return Plan(workflow, golden, chosen, counts, keys, origin, reuses, case_ids)
+    return Plan(workflow, golden, chosen, counts, keys, origin, reuses, case_ids, first)
 
 
 def _counts(case_ids: pa.Array, count: int, more: Mapping[str, int]) -> NDArray[np.int32]:
@@ -191,14 +195,14 @@ def _counts(case_ids: pa.Array, count: int, more: Mapping[str, int]) -> NDArray[
     return counts
 
 
-def _keys(workflow: Workflow, golden: GoldenSet, case_ids: pa.Array, counts: NDArray[np.int32]) -> Keys:
+def _keys(workflow: Workflow, golden: GoldenSet, case_ids: pa.Array, counts: NDArray[np.int32], first: int) -> Keys:
     """The key of every trial; the cases are read once and not kept."""
     ids = None if len(case_ids) == golden.count else frozenset(case_ids.to_pylist())
     keys = np.empty(int(counts.sum()), f"S{KEY_WIDTH}")
     place = 0
     for (case, digest), count in zip(golden.iter_cases(ids), counts.tolist(), strict=True):
         prepared = workflow.prepared(case)
-        for trial in range(count):
+        for trial in range(first, first + count):
             keys[place] = prepared.key(digest, trial)
             place += 1
     return keys

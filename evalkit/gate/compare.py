@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evalkit import codec
+from evalkit.engine.confirmation import PairStore
 from evalkit.engine.prepare import load_grading
 from evalkit.engine.run import regrade
 from evalkit.errors import NotComparableError, StoreError, UsageError
 from evalkit.gate.acceptance import load_acceptances
+from evalkit.gate.axis import CaseAxis
 from evalkit.gate.comparable import different_graders
 from evalkit.gate.evidence import Recorder
+from evalkit.gate.fresh_pairs import FreshPairs, read_pairs
 from evalkit.gate.golden import StoredCases
-from evalkit.gate.history import read_history
+from evalkit.gate.history import RecordedTrials, read_history
 from evalkit.gate.judging import Limits, judge
 from evalkit.gate.regrading import grade_failures_again
 from evalkit.gate.verdict import RuleResult, Verdict
@@ -23,7 +26,7 @@ from evalkit.records import Case
 from evalkit.store import Baselines, RunFolder, Runs, Verdicts
 from evalkit.store.cases import load_cases
 from evalkit.workflow import Project, Workflow, load_workflow
-from evalkit.workflow.gates import GateSpec, HistorySpec
+from evalkit.workflow.gates import GateSpec
 
 __all__ = ["cases_of", "compare_stored_runs", "find_baseline", "find_run", "judge_stored_run", "load_verdict"]
 
@@ -105,14 +108,46 @@ def judge_stored_run(
         baseline_name=name,
         limits=Limits(loaded.spec.slo.p95, loaded.spec.budget.per_trial),
         acceptances=load_acceptances(project).of(run.workflow),
-        history=None if baseline is None else _recorder(project, candidate, baseline, loaded.gate.history),
+        history=None if baseline is None else _recorder(project, candidate, baseline, loaded, grading),
     )
     Verdicts(project.store).save(verdict.id, codec.encode(verdict))
     return verdict
 
 
-def _recorder(project: Project, candidate: RunFolder, baseline: RunFolder, spec: HistorySpec) -> Recorder:
-    return lambda axis: read_history(Runs(project.store), candidate, baseline, axis, spec)
+def _recorder(
+    project: Project, candidate: RunFolder, baseline: RunFolder, workflow: Workflow, grading: Grading | None
+) -> Recorder:
+    def read(axis: CaseAxis) -> RecordedTrials | None:
+        recorded = read_history(Runs(project.store), candidate, baseline, axis, workflow.gate.history)
+        if recorded is None or not workflow.gate.confirm:
+            return recorded
+        return replace(recorded, fresh=_fresh_pairs(project, candidate, baseline, workflow, grading, axis))
+
+    return read
+
+
+def _fresh_pairs(
+    project: Project,
+    candidate: RunFolder,
+    baseline: RunFolder,
+    workflow: Workflow,
+    grading: Grading | None,
+    axis: CaseAxis,
+) -> FreshPairs:
+    """What is in the store of both configurations run side by side."""
+    run = candidate.run
+    if run.configuration.fingerprint == baseline.run.configuration.fingerprint:
+        return FreshPairs(possible=False)
+    store = PairStore.of(project.store, candidate, baseline)
+    now, before = store.newest("candidate"), store.newest("baseline")
+    found = FreshPairs()
+    if now is not None and before is not None:
+        for folder in (now, before):
+            _grade_alike(project, candidate, folder, workflow, grading)
+        days = workflow.gate.history.days
+        found = read_pairs(now, before, run.grading, axis, created_us=run.created_us, days=days)
+    calls, cost = store.paid
+    return replace(found, why=store.why, calls=calls, cost_microusd=cost)
 
 
 def compare_stored_runs(project: Project, before: str, after: str) -> Verdict:

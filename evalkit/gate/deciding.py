@@ -29,10 +29,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evalkit.gate.anchored import Finding, Limits, anchored_fixed, anchored_sequential, anchored_strict
+from evalkit.gate.anchored import Finding, Limits, Seed, anchored_fixed, anchored_sequential, anchored_strict
 from evalkit.gate.anchored_rounds import anchored_rounds
 from evalkit.gate.draws import Bank, Evidence, Outcomes, turns
-from evalkit.gate.pair_test import PairDesign, group_sequential_pairs, sequential_pairs, strict_pairs
+from evalkit.gate.pair_test import PairDesign, group_sequential_pairs, pairs_wanted, sequential_pairs, strict_pairs
 from evalkit.stats.anchor import Anchor, History, make_anchor, schedule
 from evalkit.stats.sprt import AnchoredSprt
 
@@ -75,13 +75,15 @@ class Design:
     confirm_alpha: float = 0.015
     """Chance that an unchanged candidate is confirmed as worse than a fresh baseline."""
     confirm_beta: float = 0.01
-    """Chance that a drop by the margin is not confirmed."""
+    """Chance that a drop by the margin, or by all that is certain of a larger one, is not confirmed."""
+    confirm_cap: int = 20
+    """Most pairs of trials of a case to confirm a block."""
 
     def __post_init__(self) -> None:
         for name in ("margin", "alpha", "beta", "confirm_alpha", "confirm_beta"):
             if not 0 < getattr(self, name) < (1 if name == "margin" else 0.5):
                 raise ValueError(f"{name} = {getattr(self, name)}: not between 0 and {1 if name == 'margin' else 0.5}")
-        for name in ("look", "cap", "critical_trials", "looks"):
+        for name in ("look", "cap", "critical_trials", "looks", "confirm_cap"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}: at least 1")
         if self.critical_trials > self.cap:
@@ -127,7 +129,13 @@ class Decision:
     next_cases: Cases = field(default_factory=lambda: np.empty(0, np.intp))
     """Those trials, all of the candidate, in the order in which they would be made: numbers of their cases."""
     confirmed: bool | None = None
-    """Whether a fresh baseline confirmed the block; None where none was asked."""
+    """Whether a fresh baseline confirmed the block; None where none was asked, or it has not settled it."""
+    pairs: int = 0
+    """Pairs of trials that the confirmation rests on, earlier ones included."""
+    fresh: float | None = None
+    """Change against the fresh baseline: the mean of those pairs, stopped early."""
+    next_pairs: Cases = field(default_factory=lambda: np.empty(0, np.intp))
+    """Where a confirmation is open: the pairs that would be made next, numbers of their cases in order."""
     evidence: Evidence = field(default_factory=Evidence)
     """All that has been drawn: give it to the next decision on the same candidate."""
 
@@ -255,7 +263,7 @@ class _Session:
         decision = self._unless_uncovered(finding, method)
         if decision.more_calls is None or len(decision.next_cases) or design.mode == "strict":
             return decision
-        return replace(decision, next_cases=self._missing(anchor, finding.used + decision.more_calls))
+        return replace(decision, next_cases=self._missing(anchor, finding.used + decision.more_calls, order, self.bank))
 
     def _in_rounds(self, anchor: Anchor, need: Cases, order: tuple[int, int]) -> Decision:
         method = "test on history, in rounds"
@@ -265,11 +273,12 @@ class _Session:
         decision = self._unless_uncovered(finding, method)
         return decision if finding.state == "pass" else replace(decision, next_cases=following)
 
-    def _missing(self, anchor: Anchor, count: int) -> Cases:
-        """Of the first trials of the order, those that have not been made."""
-        order = schedule(anchor.share, count, (self.seed, _ORDER), self.design.cap)
+    def _missing(self, anchor: Anchor, count: int, seed: Seed, bank: Bank) -> Cases:
+        """Of the first trials of an order, those that have not been made."""
+        cap = self.design.cap if bank is self.bank else self.design.confirm_cap
+        order = schedule(anchor.share, min(count, cap * len(self.compared)), seed, cap)
         cases, ranks = self.compared[order], turns(order)
-        there = np.asarray([self.bank.count(case) for case in cases.tolist()], np.intp)
+        there = np.asarray([bank.count(case) for case in cases.tolist()], np.intp)
         return cases[ranks >= there]
 
     def _unless_uncovered(self, finding: Finding, method: str) -> Decision:
@@ -296,17 +305,23 @@ class _Session:
         if self.pairs is None:
             return self._result("fail", f"{worse}; no fresh baseline confirmed it", method, finding)
         design = self.design
-        limits = Limits(design.margin, design.confirm_alpha, design.confirm_beta, design.look, design.cap)
+        # what the history test found is the claim: the larger it is, the fewer pairs tell it from none
+        claim = min(max(design.margin, -(finding.high or 0.0)), 1.0)
+        limits = Limits(claim, design.confirm_alpha, design.confirm_beta, design.look, design.confirm_cap)
         plan = PairDesign(self.compared, anchor.share, anchor.n_all, 2 * anchor.step_variance)
         second = sequential_pairs(plan, self.pairs, limits, (self.seed, _CONFIRMATION))
         made = 2 * self.pairs.calls
         if second.state == "open":
             reason = f"{worse}, and a fresh baseline has not yet confirmed it"
-            return self._result("inconclusive", reason, method, finding, made, None, second.more)
-        if second.state == "fail":
-            return self._result("fail", f"{worse}, confirmed by a fresh baseline", method, finding, made, True)
-        reason = "lower than the history, but not than a fresh baseline: drift, not this change"
-        return self._result("drift", reason, method, finding, made, False)
+            found = self._result("inconclusive", reason, method, finding, made, None, second.more)
+            order = (self.seed, _CONFIRMATION)
+            found = replace(found, next_pairs=self._missing(anchor, pairs_wanted(second, limits), order, self.pairs))
+        elif second.state == "fail":
+            found = self._result("fail", f"{worse}, confirmed by a fresh baseline", method, finding, made, True)
+        else:
+            reason = "lower than the history, but not than a fresh baseline: drift, not this change"
+            found = self._result("drift", reason, method, finding, made, False)
+        return replace(found, pairs=second.used, fresh=second.estimate if second.used else None)
 
     def _side_by_side(self, pairs: Bank) -> Decision:
         design, count = self.design, len(self.touched)

@@ -4,6 +4,9 @@ A trial belongs to the baseline where the first trial of its case in its run has
 nothing it depends on differs. So runs of any configuration add to the history of the cases that they left untouched.
 Each executed trial counts once, however many runs have reused it. Where nothing differs and the candidate was made
 anew, its own trials are the candidate's and all others are history.
+
+History begins after the newest change point: what was recorded before the results changed (a vendor's new build) says
+nothing about a trial of now.
 """
 
 from __future__ import annotations
@@ -18,19 +21,24 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evalkit.gate.axis import CaseAxis
+from evalkit.gate.fresh_pairs import FreshPairs
+from evalkit.gate.words import count_of
 from evalkit.stats.anchor import History
+from evalkit.stats.changepoint import newest_change
 from evalkit.store.arrays import one_array
 from evalkit.store.runs import RunFolder, Runs
 from evalkit.store.segments import query_table
 from evalkit.workflow.gates import HistorySpec
 
-__all__ = ["Drawn", "RecordedTrials", "read_history"]
+__all__ = ["Drawn", "RecordedTrials", "history_words", "read_history"]
 
 Floats = NDArray[np.float64]
 Cases = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
 _DAY_US = 24 * 3600 * 1_000_000
+_CHANGE_LEVEL = 0.001
+"""Chance that a history without a change is cut, over all graders."""
 
 _TRIALS = """
 WITH family AS (
@@ -98,8 +106,23 @@ class RecordedTrials:
     """Where a grader failed, same shape; counted as not passed, and never in history."""
     size: int
     """Cases of the axis."""
+    made_by: Cases
+    """Number of the run that made each trial, rising with time, shape (trials,)."""
     run_ids: tuple[str, ...] = ()
     """The runs that were looked at and have been graded alike."""
+    sources: tuple[str, ...] = ()
+    """Those runs."""
+    days: int = 0
+    """Age of the oldest run looked at, when the candidate was made."""
+    begins: str = ""
+    """The run with which the history begins, where the results changed there."""
+    fresh: FreshPairs | None = None
+    """Candidate and baseline run side by side to confirm a block; None where no block is to be confirmed."""
+
+    @property
+    def history_runs(self) -> int:
+        """Runs that made the trials of the history."""
+        return len(np.unique(self.made_by[~self.candidate]))
 
     def history(self, grader: str) -> History:
         """What is recorded of every case of the axis.
@@ -118,7 +141,37 @@ class RecordedTrials:
         for grader, mask in cases.items():
             if grader in self.graders:
                 scores[mask[self.cases], self.graders.index(grader)] = np.nan
-        return replace(self, scores=scores)
+        return replace(self, scores=scores, fresh=self.fresh and self.fresh.without(cases))
+
+    def since_change(self, least: int) -> RecordedTrials:
+        """The same without what was recorded before the results last changed, by any grader.
+
+        Where most of the candidate's trials are older than that, they and the history are of one time, and all stays.
+
+        Args:
+            least: Fewest runs before and after a change.
+        """
+        cut = 0
+        for column in range(len(self.graders)):
+            rows = np.flatnonzero(~self.candidate & ~np.isnan(self.scores[:, column]))
+            level = _CHANGE_LEVEL / len(self.graders)
+            found = newest_change(
+                self.cases[rows], self.made_by[rows], self.scores[rows, column], level=level, least=least
+            )
+            cut = max(cut, found.run if found else 0)
+        old = self.made_by < cut
+        if not cut or 2 * int((old & self.candidate).sum()) > int(self.candidate.sum()):
+            return self
+        # an old trial of the candidate stays where there is no newer one: a case without any could not be judged
+        newer = np.bincount(self.cases[self.candidate & ~old], minlength=self.size) > 0
+        keep = ~old | (self.candidate & ~newer[self.cases])
+        return self._taken(keep, self.sources[cut])
+
+    def _taken(self, keep: Mask, begins: str) -> RecordedTrials:
+        return replace(
+            self, cases=self.cases[keep], rounds=self.rounds[keep], candidate=self.candidate[keep],
+            scores=self.scores[keep], errors=self.errors[keep], made_by=self.made_by[keep], begins=begins,
+        )  # fmt: skip
 
     def drawn(self, grader: str) -> Drawn:
         """The candidate's trials that a grader judged.
@@ -157,7 +210,26 @@ def read_history(
     given = {"base": baseline.run.run_id, "mine": candidate.run.run_id}
 
     table = query_table(_ROWS.format(trials=trials, scores=scores), paths, given)
-    return replace(_recorded(table, axis, len(folders)), run_ids=tuple(folder.run.run_id for folder in folders))
+    oldest = min(folder.run.created_us for folder in folders)
+    days = max(1, -(-(candidate.run.created_us - oldest) // _DAY_US))
+    found = replace(
+        _recorded(table, axis, len(folders)), days=days, run_ids=tuple(folder.run.run_id for folder in folders)
+    )
+    return found.since_change(spec.min_trials)
+
+
+def history_words(recorded: RecordedTrials, touched: Mask) -> str:
+    """How much history there is of the touched cases, and how old it is; empty where there is none."""
+    trials = np.max([recorded.history(name).trials for name in recorded.graders], axis=0, initial=0)[touched]
+    if not len(trials) or not trials.any():
+        return ""
+    known = int((trials > 0).sum())
+    of_all = "each" if known == len(trials) else f"{known:,} of {len(trials):,}"
+    said = (
+        f"History: {count_of(recorded.history_runs, 'run')} of the last {count_of(recorded.days, 'day')}, "
+        f"{np.median(trials):g} recorded trials of the middle case; {of_all} of the touched cases has some."
+    )
+    return f"{said} It begins at run {recorded.begins}: results changed there." if recorded.begins else said
 
 
 def _recorded(table: pa.Table, axis: CaseAxis, runs: int) -> RecordedTrials:
@@ -176,8 +248,10 @@ def _recorded(table: pa.Table, axis: CaseAxis, runs: int) -> RecordedTrials:
     scores[rows, column] = table.column("score").to_numpy()
     errors[rows, column] = np.asarray(table.column("error"))
     of_case, of_round, mine = np.zeros(shape[0], np.intp), np.zeros(shape[0], np.intp), np.zeros(shape[0], bool)
+    made_by = np.zeros(shape[0], np.intp)
     of_case[rows], of_round[rows], mine[rows] = cases, rounds, np.asarray(table.column("candidate"))
-    return RecordedTrials(runs, graders, of_case, of_round, mine, scores, errors, len(axis))
+    made_by[rows] = source
+    return RecordedTrials(runs, graders, of_case, of_round, mine, scores, errors, len(axis), made_by, sources)
 
 
 def _coded(column: Any) -> tuple[tuple[str, ...], NDArray[np.int64]]:

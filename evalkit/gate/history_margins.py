@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from evalkit.gate.deciding import Decision, Design, decide
 from evalkit.gate.draws import Evidence as DrawnEvidence
 from evalkit.gate.evidence import Evidence, Mask
+from evalkit.gate.fresh_pairs import FreshPairs
 from evalkit.gate.history import Drawn
 from evalkit.gate.history_sql import history_sql
 from evalkit.gate.pairs import GraderPairs
@@ -54,6 +55,17 @@ class _Question:
             inside &= ~self.drawn.errors
         return DrawnEvidence(cases=at[inside], outcomes=self.drawn.scores[inside])
 
+    def with_pairs(self, pairs: FreshPairs) -> DrawnEvidence:
+        """These trials, and pairs of fresh trials."""
+        at = np.searchsorted(self.places, pairs.cases)
+        inside = self.places[np.minimum(at, len(self.places) - 1)] == pairs.cases
+        return replace(
+            self.evidence(),
+            pair_cases=at[inside],
+            pair_candidate=pairs.now[inside],
+            pair_baseline=pairs.before[inside],
+        )
+
 
 def judge_by_history(
     rule: GateRule, paired: RuleResult, evidence: Evidence, spec: GateSpec, rules: int
@@ -71,34 +83,48 @@ def judge_by_history(
     if question is None or rule.max_drop is None or not question.affected.any():
         return None
     design = _design(rule.max_drop, spec, rules)
-
-    def nobody(_cases: Cases) -> ArrayLike:
-        return np.empty(0)
-
     seed = int(evidence.configuration[:12] or "0", 16)
-    decision = decide(
-        question.history,
-        nobody,
-        design=design,
-        affected=question.affected,
-        critical=question.critical,
-        earlier=question.evidence(),
-        seed=seed,
-    )
+
+    def asked(earlier: DrawnEvidence, *, confirm: bool = False) -> Decision:
+        return decide(
+            question.history,
+            _nobody,
+            design=design,
+            affected=question.affected,
+            critical=question.critical,
+            baseline=_nobody if confirm else None,
+            earlier=earlier,
+            seed=seed,
+        )
+
+    decision = asked(question.evidence())
     if decision.method == "none":
         return None
-    if decision.verdict == "fail" and question.drawn.errors.any():
-        clean = decide(
-            question.history, nobody, design=design, affected=question.affected,
-            critical=question.critical, earlier=question.evidence(clean=True), seed=seed,
-        )  # fmt: skip
-        if clean.verdict != "fail":
-            return _result(rule, paired, question, decision, spec, errors_alone=True)
-    result = _result(rule, paired, question, decision, spec)
-    if result.status != "inconclusive":
+    if decision.verdict != "fail":
+        result = _result(rule, paired, question, decision, spec)
+        if result.status != "inconclusive":
+            return result
+        return replace(result, next_trials=_counted(decision.next_cases, question, evidence))
+    if question.drawn.errors.any() and asked(question.evidence(clean=True)).verdict != "fail":
+        return _result(rule, paired, question, decision, spec, errors_alone=True)
+    fresh = evidence.recorded.fresh if evidence.recorded else None
+    if fresh is None or len(question.places) < spec.min_cases:
+        return _result(rule, paired, question, decision, spec)
+    decision = asked(question.with_pairs(fresh.of(rule.grader)), confirm=True)
+    result = _result(rule, paired, question, decision, spec, fresh=fresh)
+    if result.status != "block" or not fresh.possible:
         return result
-    next_cases = question.places[decision.next_cases]
-    return replace(result, next_trials=dict(Counter(evidence.axis.names(next_cases))))
+    return replace(result, next_pairs=_counted(decision.next_pairs, question, evidence))
+
+
+def _nobody(_cases: Cases) -> ArrayLike:
+    """Runs no trial: only what is stored is judged."""
+    return np.empty(0)
+
+
+def _counted(cases: Cases, question: _Question, evidence: Evidence) -> dict[str, int]:
+    """How often each case is named."""
+    return dict(Counter(evidence.axis.names(question.places[cases])))
 
 
 def _design(margin: float, spec: GateSpec, rules: int) -> Design:
@@ -141,12 +167,15 @@ def _question(rule: GateRule, evidence: Evidence) -> _Question | None:
 
 def _result(
     rule: GateRule, paired: RuleResult, question: _Question, decision: Decision, spec: GateSpec,
-    *, errors_alone: bool = False,
+    *, errors_alone: bool = False, fresh: FreshPairs | None = None,
 ) -> RuleResult:  # fmt: skip
     what = grader_in_slice(paired.grader, paired.slice)
     recorded = float(np.median(question.history.trials[question.affected]))
-    status, sentence = _words(what, rule.max_drop or 0.0, decision, spec, recorded)
     baseline, candidate = question.rates()
+    if fresh is None:
+        status, sentence = _words(what, rule.max_drop or 0.0, decision, spec, recorded)
+    else:
+        status, sentence = _confirmation_words(what, rule.max_drop or 0.0, decision, spec, fresh)
     if errors_alone:
         status = "error"
         sentence = f"Errors alone make the difference for {what}: without them there is no evidence of a drop."
@@ -168,22 +197,60 @@ def _result(
         method=decision.method,
         trials=decision.trials,
         history=recorded,
-        more_trials=decision.more_calls,
+        more_trials=decision.more_calls if fresh is None else None,
         sql=question.sql,
+        confirmed=decision.confirmed,
+        pairs=decision.pairs,
+        fresh=decision.fresh,
+    )
+
+
+def _change(decision: Decision) -> str:
+    if decision.estimate is None or decision.low is None or decision.high is None:
+        return ""
+    return f" {points(decision.estimate)} points [{points(decision.low)}, {points(decision.high)}]"
+
+
+def _worse(what: str, margin: float, decision: Decision, spec: GateSpec) -> str:
+    return (
+        f"Worse than its history at {1 - spec.alpha:.0%} confidence: {what}{_change(decision)} after "
+        f"{count_of(decision.trials, 'trial')}; the margin is {points(margin, sign=False)} points."
+    )
+
+
+def _confirmation_words(
+    what: str, margin: float, decision: Decision, spec: GateSpec, fresh: FreshPairs
+) -> tuple[RuleStatus, str]:
+    """A margin that failed against history, and what a baseline that was run afresh says of it."""
+    worse = _worse(what, margin, decision, spec)
+    beside = f"{points(decision.fresh or 0.0)} points on {count_of(decision.pairs, 'pair')} of trials"
+    if decision.verdict == "fail":
+        return "block", f"{worse} Confirmed against a fresh baseline: {beside} run side by side."
+    if decision.verdict == "drift":
+        blamed = "not this change" if (decision.fresh or 0.0) > -margin / 2 else "and perhaps this change too"
+        return "inconclusive", (
+            f"Drift, {blamed}: {what}{_change(decision)} against "
+            f"its history, but next to a baseline that was run afresh {beside}. Run the baseline's branch again, until "
+            "its history is that of now (evalkit run --fresh), then this."
+        )
+    if not fresh.possible:
+        return "block", f"{worse} Nothing differs from the baseline: the target itself answers otherwise."
+    if fresh.why:
+        return "block", f"{worse} No fresh baseline confirmed it: {fresh.why}."
+    if len(decision.next_pairs):
+        return "block", f"{worse} Not confirmed against a fresh baseline: `evalkit run` without --trials does that."
+    return "inconclusive", (
+        f"Lower than its history: {what}{_change(decision)}; a fresh baseline neither confirmed it nor cleared the "
+        f"change ({beside}). It takes more cases."
     )
 
 
 def _words(what: str, margin: float, decision: Decision, spec: GateSpec, recorded: float) -> tuple[RuleStatus, str]:
-    interval = ""
-    if decision.estimate is not None and decision.low is not None and decision.high is not None:
-        interval = f" {points(decision.estimate)} points [{points(decision.low)}, {points(decision.high)}]"
+    interval = _change(decision)
     limit = f"{points(margin, sign=False)} points"
     trials = f"{count_of(decision.trials, 'trial')}, against {recorded:g} recorded ones of a case"
     if decision.verdict == "fail":
-        return "block", (
-            f"Worse than its history at {1 - spec.alpha:.0%} confidence: {what}{interval} after {trials}; "
-            f"the margin is {limit}."
-        )
+        return "block", _worse(what, margin, decision, spec)
     if decision.verdict == "pass":
         ruled_out = f"A drop of {limit} or more is ruled out at {1 - spec.beta:.0%} confidence"
         if decision.high is not None and decision.high < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from evalkit import codec
 from evalkit._version import __version__
@@ -18,7 +19,9 @@ from evalkit.gate.conclusion import name_verdict, sum_up
 from evalkit.gate.critical import critical_results
 from evalkit.gate.evidence import Evidence, Recorder, load_evidence
 from evalkit.gate.explanation import explain
+from evalkit.gate.fresh_pairs import FreshPairs
 from evalkit.gate.golden import GoldenCases, ListedCases
+from evalkit.gate.history import history_words
 from evalkit.gate.integrity import integrity_results
 from evalkit.gate.lag import is_latency
 from evalkit.gate.margins import slice_results, slices_note
@@ -134,12 +137,24 @@ def judge(
         acceptances=applied.acceptances,
         groups=() if obstacles else explain(candidate, against, evidence),
         settling=settles,
+        **_recorded_evidence(evidence, rules),
     )
-    gate = [spec.model_dump(mode="json"), bounds.slo_p95_us, bounds.per_trial_microusd]
+    gate: list[object] = [spec.model_dump(mode="json"), bounds.slo_p95_us, bounds.per_trial_microusd]
     gate += [codec.plain(item) for item in applied.acceptances]
+    gate += [[rule.id, rule.pairs] for rule in rules if rule.pairs]
     identity = fingerprint("verdict", [run.run_id, verdict.baseline_run, run.grading, gate])
     cases_run = int(evidence.known.sum()) if run.selection == "all" else run.trials // max(1, run.trials_per_case)
     return replace(verdict, id=identity[:26], sentence=sum_up(verdict, cases_run, int(evidence.touched.sum())))
+
+
+def _recorded_evidence(evidence: Evidence, rules: Sequence[RuleResult]) -> dict[str, Any]:
+    """What a verdict says of the runs beside the two that it compares."""
+    recorded = evidence.recorded
+    if recorded is None or not any(rule.history for rule in rules):
+        return {}
+    fresh = recorded.fresh or FreshPairs()
+    said = history_words(recorded, evidence.touched)
+    return {"history": said, "confirmation_calls": fresh.calls, "confirmation_microusd": fresh.cost_microusd}
 
 
 def _judged_rules(wanted: Sequence[GateRule], evidence: Evidence, spec: GateSpec, applied: Applied) -> list[RuleResult]:

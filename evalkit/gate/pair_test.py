@@ -18,7 +18,7 @@ from evalkit.stats.betting import confidence_bound, log_e_above, log_e_below
 from evalkit.stats.group_sequential import SpendingTest, maximal_information, pocock_spending, stopped_interval
 from evalkit.stats.sprt import expected_information, wald_bounds
 
-__all__ = ["PairDesign", "group_sequential_pairs", "sequential_pairs", "strict_pairs"]
+__all__ = ["PairDesign", "group_sequential_pairs", "pairs_wanted", "sequential_pairs", "strict_pairs"]
 
 Floats = NDArray[np.float64]
 _FIRST_PAIRS = 20
@@ -117,6 +117,13 @@ def sequential_pairs(design: PairDesign, bank: Bank, limits: Limits, seed: Seed)
     if state == "open" and len(differences) + pairs > len(order):
         pairs = math.inf
     return Finding(state, len(differences), estimate, llr=llr, more=pairs if state == "open" else 0.0)
+
+
+def pairs_wanted(finding: Finding, limits: Limits) -> int:
+    """Pairs in all to make before an open sequential test is looked at again: a look, or half of what it may take."""
+    ahead = math.ceil(finding.more / 2) if math.isfinite(finding.more) else finding.used // 2
+    step = max(limits.look, _FIRST_SEQUENTIAL // 2, ahead if finding.used else 0)
+    return max(_FIRST_SEQUENTIAL, finding.used + step)
 
 
 def strict_pairs(design: PairDesign, bank: Bank, limits: Limits, seed: Seed) -> Finding:

@@ -116,7 +116,8 @@ def _tests(
 def slices_rule(slices: Sequence[SliceResult], rules: Sequence[RuleResult], spec: GateSpec) -> list[RuleResult]:
     """What the slices add to the rules: a block where one fell by the slice margin, a note where one fell by less.
 
-    Slices that hold every case, and graders that block as a whole, say nothing new.
+    Slices that hold every case, and graders that block as a whole, say nothing new. Where a fresh baseline did not
+    confirm what history said of a grader, neither can its slices say it.
 
     Args:
         slices: With p-values that are adjusted for all of them together.
@@ -124,7 +125,7 @@ def slices_rule(slices: Sequence[SliceResult], rules: Sequence[RuleResult], spec
         spec: The gate.
     """
     whole = {rule.grader: rule.touched for rule in rules if rule.kind == "drop" and not rule.slice}
-    blocked = {rule.grader for rule in rules if rule.kind == "drop" and rule.status == "block"}
+    blocked = {rule.grader for rule in rules if rule.kind == "drop" and (rule.status == "block" or rule.pairs)}
     worse = [
         item
         for item in slices

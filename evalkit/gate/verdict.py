@@ -104,6 +104,14 @@ class RuleResult:
     """Of an increase of a mean, where ``delta`` is that of a typical case (geometric mean): the ratio of the means."""
     mean_low: float | None = None
     mean_high: float | None = None
+    confirmed: bool | None = None
+    """Whether a baseline that was run afresh confirmed a block; None where it was not asked, or has not settled it."""
+    pairs: int = 0
+    """Pairs of trials, of the candidate and a fresh baseline, that this rests on."""
+    fresh: float | None = None
+    """Change against the fresh baseline."""
+    next_pairs: Mapping[str, int] = field(default_factory=dict)
+    """Pairs that would be made next to confirm a block, by case; none where it is final."""
 
 
 @dataclass(frozen=True)
@@ -282,6 +290,11 @@ class Verdict:
     """Broken cases by what they share, the largest first, those that share nothing last."""
     settling: Settling | None = None
     """What it takes to settle it, where it is INCONCLUSIVE and trials would."""
+    history: str = ""
+    """What of the recorded history the verdict stands on, in words; empty where it stands on none."""
+    confirmation_calls: int = 0
+    """Model calls of the candidate and a fresh baseline side by side, whenever they were made."""
+    confirmation_microusd: int = 0
 
     @property
     def exit_code(self) -> ExitCode:
@@ -298,6 +311,17 @@ class Verdict:
         most: dict[str, int] = {}
         for rule in self.rules:
             for case_id, count in rule.next_trials.items():
+                most[case_id] = max(most.get(case_id, 0), count)
+        return most
+
+    @property
+    def next_pairs(self) -> Mapping[str, int]:
+        """Pairs of fresh trials by case that would confirm the block; none where something else blocks anyway."""
+        if self.verdict != "BLOCKED" or any(not rule.next_pairs for rule in self.blocking):
+            return {}
+        most: dict[str, int] = {}
+        for rule in self.blocking:
+            for case_id, count in rule.next_pairs.items():
                 most[case_id] = max(most.get(case_id, 0), count)
         return most
 

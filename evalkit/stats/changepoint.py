@@ -97,5 +97,7 @@ def _best_split(cases: Places, runs: Places, scores: Floats, least: int) -> Chan
 def _trial_variance(history: History) -> Floats:
     """Variance of one trial of each case, drawn a little to the mean of all: a case that never varied may yet."""
     seen = history.trials > 1
-    own = np.where(seen, history.variance_of_mean() * history.trials, 0.0)
-    return np.asarray(np.where(seen, (1 - _SHARED) * own + _SHARED * own[seen].mean(), 0.0))
+    own = history.take(np.flatnonzero(seen))
+    found = np.zeros(len(history))
+    found[seen] = own.variance_of_mean() * own.trials
+    return np.where(seen, (1 - _SHARED) * found + _SHARED * found[seen].mean(), 0.0)

@@ -122,6 +122,10 @@ class GateSpec(FileModel):
     max_trials: int = Field(
         default=5, ge=1, le=100, description="Most trials of a case where more of them would settle an open question."
     )
+    confirm: bool = Field(
+        default=True,
+        description="A margin that blocks by history is provisional until a baseline that is run afresh confirms it.",
+    )
     critical_trials: int = Field(
         default=5,
         ge=1,

@@ -9,6 +9,7 @@ from evalkit.fingerprint import short
 from evalkit.gate import CaseResult, RuleResult, Verdict
 from evalkit.gate.verdict import AcceptedRegression
 from evalkit.gate.words import amount, change, count_of, interval, points
+from evalkit.quantities import format_money
 from evalkit.text import excerpt
 
 __all__ = [
@@ -143,8 +144,16 @@ def is_quiet(verdict: Verdict) -> bool:
 
 
 def open_notes(verdict: Verdict) -> list[str]:
-    """The notes that the sentence does not say already."""
-    return [note for note in verdict.notes if note not in verdict.sentence]
+    """The notes that the sentence does not say already, and what of other runs the verdict stands on."""
+    notes = [note for note in verdict.notes if note not in verdict.sentence]
+    if verdict.history:
+        notes.append(verdict.history)
+    if pairs := max((rule.pairs for rule in verdict.rules), default=0):
+        notes.append(
+            f"Run side by side with a fresh baseline: {count_of(pairs, 'pair')} of trials, "
+            f"{count_of(verdict.confirmation_calls, 'model call')} for {format_money(verdict.confirmation_microusd)}."
+        )
+    return notes
 
 
 def leading_cases(verdict: Verdict) -> tuple[str, list[CaseResult]]:

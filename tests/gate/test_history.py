@@ -175,3 +175,37 @@ def test_untouched_cases_count_as_unchanged(steady: World) -> None:
     found = rule(steady.judge(candidate, baseline, history=True), "answer")
     assert (found.n, found.touched, found.history) == (CASES, 40, 12)
     assert found.status in ("pass", "note")
+
+
+def test_history_begins_after_the_newest_change_point(steady: World) -> None:
+    recorded(steady, 8)
+    runs = recorded(steady, 8, worse_by(0.2))
+    candidate = steady.run(outcomes(steady, worse_by(0.2), 7), version="2")
+    found = read(steady, candidate, runs[-1])
+    assert set(found.history("answer").trials.tolist()) == {8.0}
+    assert found.begins == runs[0].run.run_id
+    verdict = steady.judge(candidate, runs[-1], history=True)
+    assert verdict.verdict != "BLOCKED", verdict.sentence
+    assert verdict.history.endswith(f"It begins at run {runs[0].run.run_id}: results changed there.")
+    assert set(read(steady, candidate, runs[-1], min_trials=9).history("answer").trials.tolist()) == {16.0}, "too short"
+
+
+def test_trials_of_the_candidate_from_before_the_change_give_way_to_newer_ones(steady: World) -> None:
+    recorded(steady, 8)
+    early = steady.run(outcomes(steady, rates(), 7), version="2")
+    runs = recorded(steady, 8, worse_by(0.2))
+    later = steady.run(outcomes(steady, worse_by(0.2), 8, trials=2), version="2")
+    found = read(steady, later, runs[-1])
+    assert len(found.drawn("answer").cases) == 2 * CASES
+    assert found.sources[found.made_by[found.candidate].min()] == later.run.run_id > early.run.run_id
+
+
+def test_a_verdict_says_how_much_history_it_stands_on_and_of_what_age(steady: World) -> None:
+    day = 24 * 3600 * 1_000_000
+    made = [steady.run(outcomes(steady, rates(), age), created_us=(100 - age) * day) for age in (12, 9, 6, 5, 2, 1)]
+    candidate = steady.run(outcomes(steady, rates(), 7), version="2", created_us=100 * day)
+    said = steady.judge(candidate, made[-1], history=True).history
+    assert said == (
+        "History: 6 runs of the last 12 days, 6 recorded trials of the middle case; each of the touched cases has some."
+    )
+    assert not steady.judge(candidate, made[-1]).history, "none was read"
