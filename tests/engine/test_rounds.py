@@ -102,7 +102,7 @@ def test_the_budget_of_a_run_holds_for_its_rounds_together(project: ProjectFolde
 def test_a_broken_candidate_is_blocked_without_more_trials(project: ProjectFolder) -> None:
     moody = Moody()
     with serve(moody) as (address, seen):
-        with_history(project, address)
+        with_history(project, address, gate={"confirm": False})
         moody.broken = 0.6
         before = len(seen)
         change_prompt(project)
