@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.cli.common import note
@@ -57,10 +57,13 @@ class ProgressDisplay:
     def tell(self, name: str, progress: Progress) -> None:
         """Take the progress of a workflow."""
         now = time.monotonic()
-        first = name not in self._last
-        self._last[name] = progress
+        known = self._last.get(name)
+        first = known is None or progress.done < known.done
+        self._last[name] = replace(progress)
         if self._quiet:
             return
+        if first:  # also of a further round
+            self._rates.pop(name, None)
         rate = self._rates.setdefault(name, _Rate()).add(now, progress.done)
         finished = progress.done >= progress.to_make
         pause = _LINE_SECONDS if self._bar is None else _BAR_SECONDS
@@ -78,7 +81,7 @@ class ProgressDisplay:
         if name not in self._tasks:
             self._tasks[name] = self._bar.add_task(name, total=progress.total, info="")
         completed = progress.reused + progress.resumed + progress.done
-        self._bar.update(self._tasks[name], completed=completed, info=_state(progress, rate))
+        self._bar.update(self._tasks[name], total=progress.total, completed=completed, info=_state(progress, rate))
 
     def stop(self) -> None:
         """Take the bar away."""

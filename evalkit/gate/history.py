@@ -225,8 +225,9 @@ def history_words(recorded: RecordedTrials, touched: Mask) -> str:
         return ""
     known = int((trials > 0).sum())
     of_all = "each" if known == len(trials) else f"{known:,} of {len(trials):,}"
+    days = "day" if recorded.days == 1 else f"{recorded.days} days"
     said = (
-        f"History: {count_of(recorded.history_runs, 'run')} of the last {count_of(recorded.days, 'day')}, "
+        f"History: {count_of(recorded.history_runs, 'run')} of the last {days}, "
         f"{np.median(trials):g} recorded trials of the middle case; {of_all} of the touched cases has some."
     )
     return f"{said} It begins at run {recorded.begins}: results changed there." if recorded.begins else said

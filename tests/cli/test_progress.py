@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import redirect_stderr
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,15 @@ def test_the_time_left_is_readable(monkeypatch: pytest.MonkeyPatch, rate: float,
 def test_nothing_to_make_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = told(monkeypatch, (0.0, Progress(24, 24)))
     assert lines == ["shop: 24 trials, 24 reused, 0 to make"]
+
+
+def test_a_further_round_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = Progress(1_230, 1_200)
+    lines = told(monkeypatch, (0.0, at(0)), (10.0, at(1_000)), (11.0, more), (21.0, replace(more, done=30)))
+    assert lines[-2:] == [
+        "shop: 1,230 trials, 1,200 reused, 30 to make",
+        "shop: 30/30 made, 3.0/s, 0 errors, $0.0000 spent",
+    ]
 
 
 def test_quiet_says_nothing_and_knows_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
