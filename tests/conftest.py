@@ -170,6 +170,11 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(dropped)} | {"NO_COLOR": "1"}
 
 
+GATE = {"margin": "5pt", "critical": 0, "cost": "+10%", "p95": "8s", "min_cases": 5}
+ONE_TRIAL = {**GATE, "critical_trials": 1}
+"""The gate of a project whose critical cases are tried as often as any other, for whoever counts trials."""
+
+
 def lay_down(path: Path, *, count: int = 24, model: str = "sim-flawless-1", **keys: Any) -> ProjectFolder:
     """A project with one workflow, `shop`, on a simulated model in process."""
     folder = ProjectFolder(path)
@@ -178,7 +183,7 @@ def lay_down(path: Path, *, count: int = 24, model: str = "sim-flawless-1", **ke
         "prompt": "prompt.md",
         "model": f"simulator:{model}",
         "graders": ["refusal", "answer", "groundedness", "cost", "latency"],
-        "gate": {"margin": "5pt", "critical": 0, "cost": "+10%", "p95": "8s", "min_cases": 5},
+        "gate": dict(GATE),
         **keys,
     }
     folder.write("evalkit.yaml", yaml.safe_dump({"workflows": {"shop": workflow}}, sort_keys=False))

@@ -108,8 +108,6 @@ class RecordedTrials:
     """Cases of the axis."""
     made_by: Cases
     """Number of the run that made each trial, rising with time, shape (trials,)."""
-    run_ids: tuple[str, ...] = ()
-    """The runs that were looked at and have been graded alike."""
     sources: tuple[str, ...] = ()
     """Those runs."""
     days: int = 0
@@ -118,6 +116,8 @@ class RecordedTrials:
     """The run with which the history begins, where the results changed there."""
     fresh: FreshPairs | None = None
     """Candidate and baseline run side by side to confirm a block; None where no block is to be confirmed."""
+    run_ids: tuple[str, ...] = ()
+    """The runs that were looked at and have been graded alike."""
 
     @property
     def history_runs(self) -> int:

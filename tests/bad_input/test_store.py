@@ -52,7 +52,7 @@ def test_a_read_only_disk_is_refused_with_what_to_do(project: ProjectFolder) -> 
 
 def test_two_runs_at_once_neither_corrupt_nor_lose_anything(project: ProjectFolder) -> None:
     # whichever is later may find the other's baseline
-    project.configure_workflow(gate={"margin": "25pt"})
+    project.configure_workflow(gate={"margin": "25pt", "critical_trials": 1})
     command = [sys.executable, "-m", "evalkit", "run", "--set-baseline", "main", "--fresh", "--quiet"]
     running = [
         subprocess.Popen(command, cwd=project.path, env=clean_environment(), stderr=subprocess.PIPE, text=True)

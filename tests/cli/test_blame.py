@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import REFUSAL_RULE, ProjectFolder
+from tests.conftest import ONE_TRIAL, REFUSAL_RULE, ProjectFolder
 
 
 @pytest.fixture
 def broken(make_project: Callable[..., ProjectFolder]) -> ProjectFolder:
-    folder = make_project()
+    folder = make_project(gate=ONE_TRIAL)
     folder.run("run", "--set-baseline", "main", "--no-report", "--quiet")
     folder.edit("prompt.md", REFUSAL_RULE, "")
     folder.configure_workflow(model={"model": "simulator:sim-flawless-1", "params": {"temperature": 0.1}})

@@ -18,7 +18,7 @@ from evalkit.errors import ExitCode, UsageError
 from evalkit.session import run_project
 from evalkit.store import Runs
 from evalkit.workflow import load_project
-from tests.conftest import ProjectFolder
+from tests.conftest import ONE_TRIAL, ProjectFolder
 from tests.servers import serve
 
 from .runs import equal_parts, slow_project, verdict_of
@@ -30,7 +30,7 @@ OLD, NEW = "You are a shop assistant.", "You are a good shop assistant."
 @pytest.fixture
 def with_baseline(make_project: Callable[..., ProjectFolder]) -> ProjectFolder:
     """A project with a baseline and a changed prompt."""
-    project = make_project(trials=2)
+    project = make_project(trials=2, gate=ONE_TRIAL)
     assert project.run("run", "--set-baseline", "main", "--quiet").code == ExitCode.PASS
     project.edit("prompt.md", OLD, NEW)
     return project
@@ -152,6 +152,7 @@ def test_a_shard_that_was_cut_off_goes_on_as_one(project: ProjectFolder) -> None
     "said", [("--sample", "7"), ("--trials", "3"), ("--fresh",), ("--cases", "answer-000,address-005,answer-003")]
 )
 def test_shards_of_a_part_are_put_together_as_that_part(project: ProjectFolder, said: tuple[str, ...]) -> None:
+    project.configure_workflow(gate=ONE_TRIAL)
     store = project.path / ".evalkit"
     assert project.run("run", "--set-baseline", "main", "--quiet").code == ExitCode.PASS
     for part in ("1/2", "2/2"):

@@ -34,7 +34,14 @@ RULES: list[dict[str, Any]] = [
     {"grader": "cost", "metric": "per_success", "slice": "team=it's", "max_increase": "50%"},
     {"grader": "cost", "metric": "mean", "slice": "team=it's", "max_increase": "50%"},
 ]
-GATE: dict[str, Any] = {"cost": "+10%", "cost_per_success": "+15%", "p95": "8s", "critical": 1, "rules": RULES}
+GATE: dict[str, Any] = {
+    "cost": "+10%",
+    "cost_per_success": "+15%",
+    "p95": "8s",
+    "critical": 1,
+    "critical_trials": 1,
+    "rules": RULES,
+}
 
 
 def ids(count: int, start: int = 0) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.conftest import REFUSAL_RULE, ProjectFolder, lay_down
+from tests.conftest import ONE_TRIAL, REFUSAL_RULE, ProjectFolder, lay_down
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Judged:
 @pytest.fixture(scope="session")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     """Two trials of 24 cases, accepted as `main`; then the same without the refusal rule, which is blocked."""
-    folder = lay_down(tmp_path_factory.mktemp("judged") / "project", model="sim-small-1", trials=2)
+    folder = lay_down(tmp_path_factory.mktemp("judged") / "project", model="sim-small-1", trials=2, gate=ONE_TRIAL)
     reports = []
     for code in (0, 1):
         done = folder.run("run", "--set-baseline", "main", "--format", "json", "--no-report")
