@@ -29,7 +29,7 @@ from evalkit.gate.rules import expand_rules, judge_rules
 from evalkit.gate.settling import settling
 from evalkit.gate.slices import broken_cases_note, permuted_slices, slices_rule
 from evalkit.gate.verdict import CaseChange, CaseResult, RuleResult, SliceResult, Verdict
-from evalkit.records import Case
+from evalkit.records import Case, Run
 from evalkit.store.runs import RunFolder
 from evalkit.workflow.gates import GateRule, GateSpec
 
@@ -106,18 +106,9 @@ def judge(
     ]
     name = name_verdict(rules, obstacles, notes, run)
     settles = settling(candidate, rules, run.golden_set.cases) if name == "INCONCLUSIVE" else None
-    verdict = Verdict(
-        id="",
-        workflow=run.workflow,
+    verdict = replace(
+        _of_runs(run, base, baseline_name),
         verdict=name,
-        sentence="",
-        candidate_run=run.run_id,
-        baseline_run=base.run_id if base else "",
-        baseline_name=baseline_name,
-        created_us=time.time_ns() // 1000,
-        evalkit=__version__,
-        configuration=run.configuration,
-        golden_set=run.golden_set,
         rules=tuple(rules),
         slices=tuple(slices),
         cases=results,
@@ -126,14 +117,6 @@ def judge(
         notes=(*obstacles, *notes),
         alpha=spec.alpha,
         beta=spec.beta,
-        trials=run.trials,
-        reused=run.reused,
-        model_calls=run.model_calls,
-        cost_microusd=run.cost_microusd,
-        simulated=run.simulated,
-        commit=run.commit,
-        branch=run.branch,
-        baseline_commit=base.commit if base else "",
         acceptances=applied.acceptances,
         groups=() if obstacles else explain(candidate, against, evidence),
         settling=settles,
@@ -143,8 +126,33 @@ def judge(
     gate += [codec.plain(item) for item in applied.acceptances]
     gate += [[rule.id, rule.pairs] for rule in rules if rule.pairs]
     identity = fingerprint("verdict", [run.run_id, verdict.baseline_run, run.grading, gate])
-    cases_run = int(evidence.known.sum()) if run.selection == "all" else run.trials // max(1, run.trials_per_case)
+    cases_run = int((evidence.known if run.selection == "all" else evidence.trials > 0).sum())
     return replace(verdict, id=identity[:26], sentence=sum_up(verdict, cases_run, int(evidence.touched.sum())))
+
+
+def _of_runs(run: Run, base: Run | None, baseline_name: str) -> Verdict:
+    """A verdict that says nothing yet but what was run."""
+    return Verdict(
+        id="",
+        workflow=run.workflow,
+        verdict="ERROR",
+        sentence="",
+        candidate_run=run.run_id,
+        baseline_run=base.run_id if base else "",
+        baseline_name=baseline_name,
+        created_us=time.time_ns() // 1000,
+        evalkit=__version__,
+        configuration=run.configuration,
+        golden_set=run.golden_set,
+        trials=run.trials,
+        reused=run.reused,
+        model_calls=run.model_calls,
+        cost_microusd=run.cost_microusd,
+        simulated=run.simulated,
+        commit=run.commit,
+        branch=run.branch,
+        baseline_commit=base.commit if base else "",
+    )
 
 
 def _recorded_evidence(evidence: Evidence, rules: Sequence[RuleResult]) -> dict[str, Any]:
