@@ -158,12 +158,12 @@ def _judged(evidence: Evidence, places: Places, judged: Counts, failing: Counts,
     """The rule on all trials: those that failed for certain, those in doubt, and the others."""
     number = np.full(len(evidence.axis), -1)
     number[places] = np.arange(len(places))
-    ids = [item.case_id for item in _worst_of_trials(doubts)]
+    worst = _worst_of_trials(doubts)
+    ids = [item.case_id for item in worst]
     open_cases = number[evidence.axis.positions(texts(ids))] if ids else np.empty(0, np.int64)
     in_doubt = np.bincount(open_cases, minlength=len(places)).astype(np.int64)
     clean = np.maximum(judged - failing - in_doubt, 0)
     counts = [np.repeat(np.arange(len(places)), failing), open_cases, np.repeat(np.arange(len(places)), clean)]
-    worst = _worst_of_trials(doubts)
     again, refailed = ([getattr(item, name) for item in worst] for name in ("regraded", "refailed"))
     sure, fine = np.full(len(counts[0]), REGRADES), np.zeros(len(counts[2]), np.int64)
     return judge_critical(
