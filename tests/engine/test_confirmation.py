@@ -113,9 +113,7 @@ def test_an_unchanged_candidate_after_a_drift_is_told_so_and_not_blamed(world: W
     assert sides[True] == 24 + sides[False], "and the candidate beside it, once more than for the run"
     assert len(world.seen) == len(made), "judging again costs no call"
     assert verdict_of(again.out)["sentence"] == verdict["sentence"]
-    assert verdict["history"].startswith(
-        "History: 8 runs of the last 1 day, 8 recorded trials of the middle case; each"
-    )
+    assert verdict["history"].startswith("History: 8 runs of the last day, 8 recorded trials of the middle case; each")
 
 
 def test_a_broken_candidate_is_blocked_and_confirmed_and_the_money_is_counted(world: World) -> None:
