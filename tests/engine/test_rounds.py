@@ -14,7 +14,7 @@ from tests.servers import Reply, chat_body, serve
 
 from .runs import Calls, slow_project, verdict_of
 
-RUNS = 8
+RUNS = 6
 
 
 def is_moody(request: dict[str, Any]) -> bool:
@@ -48,7 +48,7 @@ def with_history(project: ProjectFolder, address: str, **keys: Any) -> None:
     gate = {"margin": "8pt", "critical": None, "alpha": 0.1, "max_trials": 20, **keys.pop("gate", {})}
     slow_project(project, address, concurrency=4, graders=["answer"], gate=gate, **keys)
     for _ in range(RUNS):
-        project.run("run", "--fresh", "--set-baseline", "main")
+        project.run("run", "--fresh", "--trials", "1", "--set-baseline", "main", "--quiet", "--no-report")
 
 
 def change_prompt(project: ProjectFolder) -> None:
