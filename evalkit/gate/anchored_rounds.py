@@ -17,7 +17,7 @@ from evalkit.gate.anchored import Cases, Finding, Limits, Seed, State
 from evalkit.gate.draws import Bank
 from evalkit.stats.anchor import Anchor
 from evalkit.stats.group_sequential import stopped_interval
-from evalkit.stats.sprt import expected_information, wald_bounds
+from evalkit.stats.sprt import boundary, drop_llr, expected_information, wald_bounds
 
 __all__ = ["anchored_rounds"]
 
@@ -63,47 +63,37 @@ def anchored_rounds(
     state: State = "open"
     missing, more = np.empty(0, np.intp), math.inf
     for _ in range(_MOST_ROUNDS):
-        counts = np.asarray([bank.count(int(case)) for case in cases], np.intp)
-        missing = np.repeat(np.arange(len(cases)), np.maximum(wanted - counts, 0))
+        missing = np.repeat(cases, np.maximum(wanted - bank.counts(cases), 0))
         if len(missing):
             more = float(len(missing))
-            ranks = counts[missing] + _turns(missing)
-            if len(bank.take(cases[missing], ranks)) < len(missing):
+            if len(bank.take(missing, bank.following(missing))) < len(missing):
                 break
-            counts = np.maximum(counts, wanted)
+        counts = bank.counts(cases)
         look = _look(anchor, cases, counts, bank, limits.margin)
         looks.append(look)
-        fail = -upper / (limits.margin * look.unchanged) - limits.margin / 2
-        fine = -lower / (limits.margin * look.information) - limits.margin / 2
+        fail = boundary(upper, limits.margin, look.unchanged)
+        fine = boundary(lower, limits.margin, look.information)
         state = "fail" if look.estimate <= fail else "pass" if look.estimate >= fine else "open"
         missing, more = np.empty(0, np.intp), math.inf
         if state != "open":
             break
-        llr = -limits.margin * look.information * (look.estimate + limits.margin / 2)
+        llr = float(drop_llr(limits.margin, look.estimate, look.information))
         target = look.information + expected_information(llr, look.estimate, limits.margin, lower, upper)
         following = _allotted(anchor, counts, target, limits.cap, generator)
         if following is None:
             break
         wanted = following
     if not looks:
-        return Finding("open", 0, more=more), cases[missing]
+        return Finding("open", 0, more=more), missing
     last = looks[-1]
     middle, low, high = _interval(looks, (lower, upper), limits)
-    used = sum(bank.count(int(case)) for case in cases)
-    llr = -limits.margin * last.information * (last.estimate + limits.margin / 2)
-    return Finding(state, used, middle, low, high, llr, 0.0 if state != "open" else more), cases[missing]
-
-
-def _turns(order: Cases) -> Cases:
-    """For sorted cases how often each has come before."""
-    starts = np.searchsorted(order, order, side="left")
-    return np.asarray(np.arange(len(order)) - starts, np.intp)
+    used = int(bank.counts(cases).sum())
+    llr = float(drop_llr(limits.margin, last.estimate, last.information))
+    return Finding(state, used, middle, low, high, llr, 0.0 if state != "open" else more), missing
 
 
 def _look(anchor: Anchor, cases: Cases, counts: Counts, bank: Bank, margin: float) -> _Look:
-    means = np.asarray(
-        [np.mean([row[0] for row in bank.drawn(int(case))[:count]]) for case, count in zip(cases, counts, strict=True)]
-    )
+    means = np.asarray([np.mean([outcome for outcome, *_ in bank.drawn(case)]) for case in cases.tolist()])
     estimate = float((means - anchor.mean).sum()) / anchor.n_all
 
     def information(variance: Floats) -> float:
@@ -150,7 +140,7 @@ def _interval(looks: list[_Look], bounds: tuple[float, float], limits: Limits) -
     information = [look.as_dropped for look in looks]
     for place in range(1, len(information)):
         information[place] = max(information[place], information[place - 1] * (1 + 1e-6))
-    (lower, upper), half = bounds, limits.margin / 2
-    fail = [look.as_dropped * (-upper / (limits.margin * look.unchanged) - half) for look in looks]
-    fine = [look.as_dropped * (-lower / (limits.margin * look.information) - half) for look in looks]
+    lower, upper = bounds
+    fail = [look.as_dropped * float(boundary(upper, limits.margin, look.unchanged)) for look in looks]
+    fine = [look.as_dropped * float(boundary(lower, limits.margin, look.information)) for look in looks]
     return stopped_interval(information, fail, fine, looks[-1].estimate * information[-1], limits.tails)

@@ -22,7 +22,6 @@ either found or ruled out. Nothing here reads or writes anything: a simulator ca
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -278,19 +277,17 @@ class _Session:
         cap = self.design.cap if bank is self.bank else self.design.confirm_cap
         order = schedule(anchor.share, min(count, cap * len(self.compared)), seed, cap)
         cases, ranks = self.compared[order], turns(order)
-        there = np.asarray([bank.count(case) for case in cases.tolist()], np.intp)
-        return cases[ranks >= there]
+        return cases[ranks >= bank.counts(cases)]
 
     def _unless_uncovered(self, finding: Finding, method: str) -> Decision:
         """A pass once the floor is reached; what the test did not come by is run for the rules that look at cases."""
         if finding.state != "pass":
             return self._result("inconclusive", self._unsettled(finding), method, finding)
-        paired = np.bincount(self.pairs.cases, minlength=len(self.need)) if self.pairs and self.pairs.cases else 0
-        alone = np.bincount(self.bank.cases, minlength=len(self.need)) if self.bank.cases else 0
-        short = np.maximum(self.need - alone - paired, 0)
-        missing = np.repeat(np.arange(len(short)), short)
+        every = np.arange(len(self.need))
+        there = self.bank.counts(every) + (self.pairs.counts(every) if self.pairs else 0)
+        missing = np.repeat(every, np.maximum(self.need - there, 0))
         if len(missing):
-            self.bank.take(missing, _ranks_from(missing, self.bank.count))
+            self.bank.take(missing, self.bank.following(missing))
         if self.bank.exhausted:
             reason = "not every needed trial has been run"
             left = replace(finding, more=float(len(missing)))
@@ -389,14 +386,3 @@ class _Session:
             return Evidence(cases, alone[:, 0], earlier.pair_cases, earlier.pair_candidate, earlier.pair_baseline)
         pairs = np.asarray(self.pairs.outcomes, np.float64).reshape(-1, 2)
         return Evidence(cases, alone[:, 0], np.asarray(self.pairs.cases, np.intp), pairs[:, 0], pairs[:, 1])
-
-
-def _ranks_from(cases: Cases, count: Callable[[int], int]) -> Cases:
-    """Numbers of the next outcomes of these cases, which are in order."""
-    seen: dict[int, int] = {}
-    ranks = []
-    for case in cases.tolist():
-        seen[case] = seen.get(case, count(case))
-        ranks.append(seen[case])
-        seen[case] += 1
-    return np.asarray(ranks, np.intp)

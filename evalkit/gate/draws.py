@@ -82,6 +82,14 @@ class Bank:
         """Trials of a case that are there."""
         return len(self._drawn.get(case, ()))
 
+    def counts(self, cases: Cases) -> Cases:
+        """Trials of each of these cases that are there."""
+        return np.asarray([self.count(case) for case in cases.tolist()], np.intp)
+
+    def following(self, cases: Cases) -> Cases:
+        """Numbers of the next outcomes of these cases, each of which may be named several times."""
+        return self.counts(cases) + turns(cases)
+
     def drawn(self, case: int) -> Sequence[tuple[float, ...]]:
         """The outcomes of a case that are there, in the order in which they were drawn."""
         return self._drawn.get(case, ())

@@ -16,7 +16,7 @@ from evalkit.gate.draws import Bank, turns
 from evalkit.stats.anchor import random_schedule, schedule
 from evalkit.stats.betting import confidence_bound, log_e_above, log_e_below
 from evalkit.stats.group_sequential import SpendingTest, maximal_information, pocock_spending, stopped_interval
-from evalkit.stats.sprt import expected_information, wald_bounds
+from evalkit.stats.sprt import drop_llr, expected_information, wald_bounds
 
 __all__ = ["PairDesign", "group_sequential_pairs", "pairs_wanted", "sequential_pairs", "strict_pairs"]
 
@@ -110,7 +110,7 @@ def sequential_pairs(design: PairDesign, bank: Bank, limits: Limits, seed: Seed)
             break
         information = len(differences) / _variance(differences, design, _ADDED_SEQUENTIAL)
         estimate = float(differences.mean())
-        llr = -limits.margin * information * (estimate + limits.margin / 2)
+        llr = float(drop_llr(limits.margin, estimate, information))
         state = "fail" if llr >= upper else "pass" if llr <= lower else "open"
     more = expected_information(llr, estimate, limits.margin, lower, upper)
     pairs = max(1.0, more / information * len(differences)) if information else more * design.guess

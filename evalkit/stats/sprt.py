@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from evalkit.stats.anchor import Anchor
 from evalkit.stats.group_sequential import stopped_interval
 
-__all__ = ["AnchoredSprt", "expected_information", "wald_bounds"]
+__all__ = ["AnchoredSprt", "boundary", "drop_llr", "expected_information", "wald_bounds"]
 
 Floats = NDArray[np.float64]
 _LEAST_MARGIN_IN_TAU = 3.0
@@ -62,15 +62,12 @@ class AnchoredSprt:
             trials: How many there are.
             unchanged: With the information of an unchanged candidate, which is what a fail is judged by.
         """
-        information = self.anchor.information(trials, unchanged=unchanged)
-        return np.asarray(-self.margin * np.asarray(estimate) * information - self.margin**2 * information / 2)
+        return drop_llr(self.margin, estimate, self.anchor.information(trials, unchanged=unchanged))
 
     def bounds(self, trials: ArrayLike) -> tuple[Floats, Floats]:
         """Estimates at or below which to fail, and at or above which to pass, after so many trials."""
-        counts = np.asarray(trials, np.float64)
-        fail = -self.upper / (self.margin * self.anchor.information(counts, unchanged=True)) - self.margin / 2
-        fine = -self.lower / (self.margin * self.anchor.information(counts)) - self.margin / 2
-        return fail, fine
+        fail = boundary(self.upper, self.margin, self.anchor.information(trials, unchanged=True))
+        return fail, boundary(self.lower, self.margin, self.anchor.information(trials))
 
     def more_trials(self, estimate: float, trials: int) -> float:
         """Trials expected until the test settles, if the estimate is right; infinite where history is too short."""
@@ -109,6 +106,16 @@ class AnchoredSprt:
 def wald_bounds(alpha: float, beta: float) -> tuple[float, float]:
     """Log likelihood ratios at or below which to pass, and at or above which to fail."""
     return math.log(beta / (1 - alpha)), math.log((1 - beta) / alpha)
+
+
+def drop_llr(margin: float, estimate: ArrayLike, information: ArrayLike) -> Floats:
+    """Log likelihood ratio of a drop by the margin over no change, at an estimate with this information."""
+    return np.asarray(-margin * np.asarray(information) * (np.asarray(estimate) + margin / 2))
+
+
+def boundary(llr: float, margin: float, information: ArrayLike) -> Floats:
+    """The estimate at which the log likelihood ratio has this value."""
+    return np.asarray(-llr / (margin * np.asarray(information)) - margin / 2)
 
 
 def expected_information(llr: float, estimate: float, margin: float, lower: float, upper: float) -> float:
