@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from evalkit.fingerprint import combine, short
 from evalkit.gate.acceptance import Acceptance, Acceptances
 from evalkit.gate.evidence import Evidence, Mask
+from evalkit.gate.sql import quoted
 from evalkit.gate.verdict import MOST_CASES, AcceptedRegression, ComponentChange, RuleResult, RuleStatus
 from evalkit.gate.words import count_of
 from evalkit.records import Case, Score
@@ -132,7 +133,7 @@ class Applied:
         mask = self.covered.get(rule.grader)
         if mask is None or not rule.sql or rule.kind != "drop":
             return rule
-        listed = ", ".join("'" + name.replace("'", "''") + "'" for name in evidence.axis.names(mask))
+        listed = ", ".join(f"'{quoted(name)}'" for name in evidence.axis.names(mask))
         return replace(rule, sql=f"{rule.sql.rstrip().removesuffix(';')}\n  AND case_id NOT IN ({listed});")
 
     def note_of(self, case_id: str) -> str:

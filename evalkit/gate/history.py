@@ -30,7 +30,7 @@ from evalkit.store.runs import RunFolder, Runs
 from evalkit.store.segments import query_table
 from evalkit.workflow.gates import HistorySpec
 
-__all__ = ["Drawn", "RecordedTrials", "history_words", "read_history"]
+__all__ = ["Drawn", "RecordedTrials", "executed_sql", "history_words", "read_history"]
 
 Floats = NDArray[np.float64]
 Cases = NDArray[np.intp]
@@ -40,40 +40,46 @@ _DAY_US = 24 * 3600 * 1_000_000
 _CHANGE_LEVEL = 0.001
 """Chance that a history without a change is cut, over all graders."""
 
-_TRIALS = """
+_EXECUTED = """\
 WITH family AS (
-    SELECT run_id, case_id, arg_min(trial_key, trial) AS family FROM read_parquet([{trials}]) GROUP BY ALL
+  SELECT run_id, case_id, arg_min(trial_key, trial) AS family FROM {trials} GROUP BY run_id, case_id
 ), base AS (
-    SELECT case_id, family FROM family WHERE run_id = $base
+  SELECT case_id, family FROM family WHERE run_id = {base}
 ), mine AS (
-    SELECT case_id, family FROM family WHERE run_id = $mine
+  SELECT case_id, family FROM family WHERE run_id = {mine}
 ), executed AS (
-    SELECT t.run_id, t.case_id, t.trial, t.source_run,
-        f.family IS NOT DISTINCT FROM m.family AND (
-            f.family IS DISTINCT FROM b.family
-            OR (bool_or(t.run_id = $mine) OVER same AND NOT bool_or(t.run_id = $base) OVER same)
-        ) AS candidate
-    FROM read_parquet([{trials}]) AS t
-    JOIN family AS f USING (run_id, case_id)
-    LEFT JOIN base AS b USING (case_id)
-    LEFT JOIN mine AS m USING (case_id)
-    WHERE (f.family = b.family OR f.family = m.family) AND t.status = 'ok'
-    WINDOW same AS (PARTITION BY t.trial_key, t.source_run)
-    QUALIFY row_number() OVER (PARTITION BY t.trial_key, t.source_run ORDER BY t.run_id) = 1
-), scored AS (
-    SELECT e.*, s.grader, s.status, CASE WHEN s.status = 'error' THEN 0 ELSE s.passed::DOUBLE END AS score
-    FROM executed AS e
-    JOIN read_parquet([{scores}]) AS s ON s.run_id = e.run_id AND s.case_id = e.case_id AND s.trial = e.trial
-    WHERE s.status = 'error' OR s.passed IS NOT NULL
+  SELECT t.run_id, t.case_id, t.trial, t.source_run,
+         f.family IS NOT DISTINCT FROM m.family AND (
+           f.family IS DISTINCT FROM b.family
+           OR (bool_or(t.run_id = {mine}) OVER same AND NOT bool_or(t.run_id = {base}) OVER same)
+         ) AS candidate
+  FROM {trials} AS t JOIN family AS f USING (run_id, case_id)
+  LEFT JOIN base AS b USING (case_id) LEFT JOIN mine AS m USING (case_id)
+  WHERE (f.family = b.family OR f.family = m.family) AND t.status = 'ok'
+  WINDOW same AS (PARTITION BY t.trial_key, t.source_run)
+  QUALIFY row_number() OVER (PARTITION BY t.trial_key, t.source_run ORDER BY t.run_id) = 1
+)"""
+_ROWS = """\
+{executed}, scored AS (
+  SELECT e.*, s.grader, s.status, CASE WHEN s.status = 'error' THEN 0 ELSE s.passed::DOUBLE END AS score
+  FROM executed AS e
+  JOIN read_parquet($scores) AS s ON s.run_id = e.run_id AND s.case_id = e.case_id AND s.trial = e.trial
+  WHERE s.status = 'error' OR s.passed IS NOT NULL
 )
-"""
-_ROWS = (
-    _TRIALS
-    + """
 SELECT case_id, source_run, trial, candidate, grader, score, status = 'error' AS error
 FROM scored WHERE candidate OR status <> 'error'
 """
-)
+
+
+def executed_sql(*, trials: str, base: str, mine: str) -> str:
+    """Common table expressions up to ``executed``: each trial on record that was really made, once, and on which side.
+
+    Args:
+        trials: Where the trials of the runs that are looked at are read from.
+        base: The baseline's run, as SQL writes it.
+        mine: The candidate's.
+    """
+    return _EXECUTED.format(trials=trials, base=base, mine=mine)
 
 
 @dataclass(frozen=True)
@@ -91,8 +97,6 @@ class Drawn:
 class RecordedTrials:
     """All trials on record that bear on a comparison: one row each, in the order of their cases and of their making."""
 
-    runs: int
-    """Runs looked at, the two that are compared included."""
     graders: tuple[str, ...]
     cases: Cases
     """Their cases on the axis, shape (trials,)."""
@@ -117,7 +121,7 @@ class RecordedTrials:
     fresh: FreshPairs | None = None
     """Candidate and baseline run side by side to confirm a block; None where no block is to be confirmed."""
     run_ids: tuple[str, ...] = ()
-    """The runs that were looked at and have been graded alike."""
+    """The runs that were looked at and have been graded alike, the two that are compared included."""
 
     @property
     def history_runs(self) -> int:
@@ -204,17 +208,19 @@ def read_history(
     grading = candidate.run.grading
     used = _used(runs, candidate, baseline, spec)
     folders = [folder for folder in used if folder.scores_path(grading).exists()]
-    trials = ", ".join(_quoted(folder.trials_path) for folder in folders)
-    scores = ", ".join(_quoted(folder.scores_path(grading)) for folder in folders)
-    paths = [path for folder in folders for path in (folder.trials_path, folder.scores_path(grading))]
-    given = {"base": baseline.run.run_id, "mine": candidate.run.run_id}
-
-    table = query_table(_ROWS.format(trials=trials, scores=scores), paths, given)
+    trials = [folder.trials_path for folder in folders]
+    scores = [folder.scores_path(grading) for folder in folders]
+    given = {
+        "trials": list(map(str, trials)),
+        "scores": list(map(str, scores)),
+        "base": baseline.run.run_id,
+        "mine": candidate.run.run_id,
+    }
+    executed = executed_sql(trials="read_parquet($trials)", base="$base", mine="$mine")
+    table = query_table(_ROWS.format(executed=executed), [*trials, *scores], given)
     oldest = min(folder.run.created_us for folder in folders)
     days = max(1, -(-(candidate.run.created_us - oldest) // _DAY_US))
-    found = replace(
-        _recorded(table, axis, len(folders)), days=days, run_ids=tuple(folder.run.run_id for folder in folders)
-    )
+    found = replace(_recorded(table, axis), days=days, run_ids=tuple(folder.run.run_id for folder in folders))
     return found.since_change(spec.min_trials)
 
 
@@ -233,7 +239,7 @@ def history_words(recorded: RecordedTrials, touched: Mask) -> str:
     return f"{said} It begins at run {recorded.begins}: results changed there." if recorded.begins else said
 
 
-def _recorded(table: pa.Table, axis: CaseAxis, runs: int) -> RecordedTrials:
+def _recorded(table: pa.Table, axis: CaseAxis) -> RecordedTrials:
     """Rows of trials and graders as one row a trial."""
     known = pc.is_in(table.column("case_id"), value_set=axis.ids)
     table = table.filter(known)
@@ -252,7 +258,7 @@ def _recorded(table: pa.Table, axis: CaseAxis, runs: int) -> RecordedTrials:
     made_by = np.zeros(shape[0], np.intp)
     of_case[rows], of_round[rows], mine[rows] = cases, rounds, np.asarray(table.column("candidate"))
     made_by[rows] = source
-    return RecordedTrials(runs, graders, of_case, of_round, mine, scores, errors, len(axis), made_by, sources)
+    return RecordedTrials(graders, of_case, of_round, mine, scores, errors, len(axis), made_by, sources)
 
 
 def _coded(column: Any) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -273,7 +279,3 @@ def _used(runs: Runs, candidate: RunFolder, baseline: RunFolder, spec: HistorySp
         if then.created_us <= run.created_us:
             found.setdefault(folder.path, folder)
     return list(found.values())
-
-
-def _quoted(path: Any) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

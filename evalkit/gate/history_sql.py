@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.gate.evidence import Subject
+from evalkit.gate.history import executed_sql
 from evalkit.gate.sql import common_lines, quoted, slice_lines
 from evalkit.workflow.gates import GateRule
 
@@ -14,27 +15,7 @@ _TEXT = """\
 -- One row of `compared` is a case: its recorded trials (history, before) and the candidate's (drawn, after). Estimate,
 -- interval and further trials are those of evalkit.gate.decide(History.of(history, history * before), ...,
 -- affected=touched, earlier=Evidence(cases, scores)) on these rows, with the scores in the order of `scored`.
-WITH runs_used AS (
-  SELECT unnest([{runs}]) AS run_id
-), family AS (
-  SELECT run_id, case_id, arg_min(trial_key, trial) AS family
-  FROM trials JOIN runs_used USING (run_id) GROUP BY run_id, case_id
-), base AS (
-  SELECT case_id, family FROM family WHERE run_id = '{base}'
-), mine AS (
-  SELECT case_id, family FROM family WHERE run_id = '{mine}'
-), executed AS (
-  SELECT t.run_id, t.case_id, t.trial, t.source_run,
-         f.family IS NOT DISTINCT FROM m.family AND (
-           f.family IS DISTINCT FROM b.family
-           OR (bool_or(t.run_id = '{mine}') OVER same AND NOT bool_or(t.run_id = '{base}') OVER same)
-         ) AS candidate
-  FROM trials AS t JOIN runs_used USING (run_id) JOIN family AS f USING (run_id, case_id)
-  LEFT JOIN base AS b USING (case_id) LEFT JOIN mine AS m USING (case_id)
-  WHERE (f.family = b.family OR f.family = m.family) AND t.status = 'ok'
-  WINDOW same AS (PARTITION BY t.trial_key, t.source_run)
-  QUALIFY row_number() OVER (PARTITION BY t.trial_key, t.source_run ORDER BY t.run_id) = 1
-), scored AS (
+{executed}, scored AS (
   SELECT case_id, candidate, CASE WHEN s.status = 'error' THEN 0.0 ELSE s.passed::DOUBLE END AS score
   FROM executed JOIN scores AS s USING (run_id, case_id, trial)
   WHERE s.grading = '{grading}' AND s.grader = '{grader}'
@@ -67,8 +48,13 @@ def history_sql(rule: GateRule, subject: Subject, runs: Sequence[str]) -> str:
         subject: What is compared with what.
         runs: Runs that the history was read from, the two that are compared included.
     """
+    used = ", ".join(f"'{quoted(run)}'" for run in runs)
     text = _TEXT.format(
-        runs=", ".join(f"'{quoted(run)}'" for run in runs),
+        executed=executed_sql(
+            trials=f"(SELECT * FROM trials WHERE run_id IN ({used}))",  # noqa: S608 - shown, never run here
+            base=f"'{subject.baseline_run}'",
+            mine=f"'{subject.candidate_run}'",
+        ),
         base=subject.baseline_run,
         mine=subject.candidate_run,
         grading=subject.grading[:12],

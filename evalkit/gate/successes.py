@@ -24,7 +24,7 @@ WITH judged AS (
         max(value) FILTER (grader = $measure AND status = 'ok' AND isfinite(value)) AS cost,
         min(CASE WHEN status = 'error' OR NOT passed THEN 0.0 WHEN passed THEN 1.0 END)
             FILTER (list_contains($quality, grader)) AS good
-    FROM read_parquet('{scores}') WHERE status <> 'not_applicable' GROUP BY ALL
+    FROM read_parquet($scores) WHERE status <> 'not_applicable' GROUP BY ALL
 )
 SELECT case_id, coalesce(avg(cost), 'nan'::DOUBLE) AS cost,
     coalesce(avg(good) FILTER (cost IS NOT NULL), 'nan'::DOUBLE) AS share,
@@ -68,8 +68,8 @@ def read_successes(
         StoreError: when the segment cannot be read.
     """
     path = folder.scores_path(grading)
-    given = {"measure": measure, "quality": sorted(quality)}
-    table = query_table(_SUCCESSES.format(scores=str(path).replace("'", "''")), [path], given)
+    given = {"scores": str(path), "measure": measure, "quality": sorted(quality)}
+    table = query_table(_SUCCESSES, [path], given)
     ids = one_array(table.column("case_id"), pa.string())
     return Successes(
         axis.place(ids, np.asarray(table.column("cost"), np.float64), np.nan),
