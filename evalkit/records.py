@@ -484,6 +484,8 @@ class Score:
     label: str = ""
     severity: Severity = "none"
     evidence: Mapping[str, Json] = field(default_factory=dict)
+    review: str = ""
+    """Why a person should look at it; empty where nobody needs to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,5 +3,17 @@
 from evalkit.grading.contract import Grade, Grader, grader_ref
 from evalkit.grading.discover import GraderInfo, available, make_graders
 from evalkit.grading.run import Grading, grade_trial
+from evalkit.grading.verification import Figure, Verification
 
-__all__ = ["Grade", "Grader", "GraderInfo", "Grading", "available", "grade_trial", "grader_ref", "make_graders"]
+__all__ = [
+    "Figure",
+    "Grade",
+    "Grader",
+    "GraderInfo",
+    "Grading",
+    "Verification",
+    "available",
+    "grade_trial",
+    "grader_ref",
+    "make_graders",
+]

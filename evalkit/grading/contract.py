@@ -43,6 +43,8 @@ class Grade:
     severity: Severity = "none"
     evidence: Mapping[str, Json] = field(default_factory=dict)
     """What a reviewer needs to see why, and no more: a JSON object of at most 16,384 bytes."""
+    review: str = ""
+    """Why a person should look at it, in a few words of at most 200 characters; empty where nobody needs to."""
 
     @classmethod
     def check(cls, passed: bool, label: str = "", *, severity: Severity = "none", **evidence: Json) -> Grade:
@@ -61,6 +63,8 @@ class Grader(ABC):
     """True where ``passed`` means that the answer is good: such graders are gated by the margin."""
     deterministic: ClassVar[bool] = True
     """False where the same trace can get another grade each time: a failure of a critical case is then graded again."""
+    blind: ClassVar[tuple[str, ...]] = ()
+    """What it cannot see, a sentence each: shown with its agreement wherever somebody decides whether to trust it."""
 
     @abstractmethod
     def grade(self, case: Case, trace: Trace) -> Grade | None:

@@ -83,8 +83,9 @@ def _ok(ref: GraderRef, trace: Trace, grade: object) -> Score:
         raise _NonsenseError("the grader returned neither a value nor passed")
     if not (grade.passed is None or isinstance(grade.passed, (bool, np.bool_))):
         raise _NonsenseError(f"`passed` is {grade.passed!r}, not True, False or None")
-    if not (isinstance(grade.label, str) and len(grade.label) <= _MAX_LABEL):
-        raise _NonsenseError(f"the label is no text of at most {_MAX_LABEL} characters: {grade.label!r}")
+    for what, text in (("label", grade.label), ("review", grade.review)):
+        if not (isinstance(text, str) and len(text) <= _MAX_LABEL):
+            raise _NonsenseError(f"the {what} is no text of at most {_MAX_LABEL} characters: {text!r}")
     if grade.severity not in _SEVERITIES:
         raise _NonsenseError(f"the severity is {grade.severity!r}, not one of {', '.join(_SEVERITIES)}")
     return Score(
@@ -99,6 +100,7 @@ def _ok(ref: GraderRef, trace: Trace, grade: object) -> Score:
         label=scrub(grade.label)[0],
         severity=grade.severity,
         evidence=_evidence(grade.evidence),
+        review=scrub(grade.review)[0],
     )
 
 

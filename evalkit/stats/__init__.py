@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from evalkit.stats.agreement import (
+    Estimate,
+    auroc,
+    average_precision,
+    bootstrap,
+    confusion,
+    kappa,
+    share,
+    spearman,
+)
 from evalkit.stats.anchor import History
 from evalkit.stats.critical import clean_trials_needed
 from evalkit.stats.intervals import (
@@ -37,20 +47,26 @@ from evalkit.stats.stable_cases import BrokenCases, broken_stable_cases
 
 __all__ = [
     "BrokenCases",
+    "Estimate",
     "History",
     "LogRatio",
     "Paired",
     "PairedSums",
     "RatioOfPercentiles",
     "SliceTests",
+    "auroc",
+    "average_precision",
+    "bootstrap",
     "broken_stable_cases",
     "clean_trials_needed",
     "clopper_pearson",
     "cluster_sizes",
     "compare_sums",
+    "confusion",
     "cost_per_success",
     "cost_per_success_ratio",
     "holm",
+    "kappa",
     "log_ratio",
     "log_ratio_sprt",
     "paired_difference",
@@ -59,8 +75,10 @@ __all__ = [
     "percentile_interval",
     "percentile_ratio",
     "ratio_of_means",
+    "share",
     "sign_flip_test",
     "slice_tests",
+    "spearman",
     "wald_bounds",
     "wilson",
     "zero_failures_bound",

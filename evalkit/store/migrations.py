@@ -83,6 +83,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE gradings (run_id VARCHAR, grading VARCHAR, scores BIGINT)",
         "INSERT INTO gradings SELECT run_id, grading, count(*) FROM scores GROUP BY run_id, grading",
     ),
+    ("ALTER TABLE scores ADD COLUMN review VARCHAR",),
 )
 """Statements of each version, oldest first."""
 

@@ -84,6 +84,7 @@ SCORE_SCHEMA = pa.schema(
         ("label", pa.string()),
         ("severity", pa.string()),
         ("evidence_json", pa.string()),
+        ("review", pa.string()),
     ]
 )
 REGRADE_SCHEMA = pa.schema(
@@ -187,6 +188,7 @@ def score_row(score: Score) -> list[Any]:
         score.label,
         score.severity,
         canonical_json(score.evidence).decode() if score.evidence else "{}",
+        score.review,
     ]
 
 
@@ -231,6 +233,7 @@ def table_scores(table: pa.Table) -> list[Score]:
             label=row["label"],
             severity=row["severity"],
             evidence=json.loads(row["evidence_json"]),
+            review=row["review"] or "",
         )
         for row in table.to_pylist()
     ]

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _SCHEMAS = {"trials": TRIAL_SCHEMA, "traces": TRACE_SCHEMA, "scores": SCORE_SCHEMA, "regrades": REGRADE_SCHEMA}
-_LATER = frozenset({"lag_us"})
+_LATER = frozenset({"lag_us", "review"})
 """Columns that an earlier evalkit did not write; where they lack they are null."""
 BATCH = 262_144
 """Rows read at a time."""
@@ -35,7 +35,18 @@ _TOGETHER = 131_072
 """Rows of the row groups that one reader reads: making it takes time, and what it has decoded takes memory."""
 _TIDY = 4
 """Readers after which memory is given back."""
-_REPEATED = ("run_id", "case_id", "grader", "version", "fingerprint", "status", "label", "severity", "source_run")
+_REPEATED = (
+    "run_id",
+    "case_id",
+    "grader",
+    "version",
+    "fingerprint",
+    "status",
+    "label",
+    "severity",
+    "review",
+    "source_run",
+)
 """Columns of few distinct texts: spelling them out for rows that are not wanted would take most of the time."""
 _PARTS_TO_SKIP = 3
 """Reading single row groups is slower than reading all of few."""
