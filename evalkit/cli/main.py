@@ -32,6 +32,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "baseline": ("evalkit.cli.baseline", "Set and list baselines."),
     "goldens": ("evalkit.cli.goldens", "Validate, show, compare, build, import and export golden sets."),
     "graders": ("evalkit.cli.graders", "List graders and show what they do."),
+    "review": ("evalkit.cli.review", "Let people look at answers, and keep what they say."),
+    "calibrate": ("evalkit.cli.calibrate", "Hold graders against what people said."),
     "prices": ("evalkit.cli.prices", "Show, check and refresh what models cost."),
     "regrade": ("evalkit.cli.regrade", "Grade a stored run again, without calling a model."),
     "schema": ("evalkit.cli.schema", "Print the JSON Schema of a file, for editors."),

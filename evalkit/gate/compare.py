@@ -9,7 +9,7 @@ from evalkit import codec
 from evalkit.engine.confirmation import PairStore
 from evalkit.engine.prepare import load_grading
 from evalkit.engine.run import regrade
-from evalkit.errors import NotComparableError, StoreError, UsageError
+from evalkit.errors import ConfigError, NotComparableError, StoreError, UsageError
 from evalkit.gate.acceptance import load_acceptances
 from evalkit.gate.axis import CaseAxis
 from evalkit.gate.comparable import different_graders
@@ -23,6 +23,7 @@ from evalkit.gate.verdict import RuleResult, Verdict
 from evalkit.gate.words import count_of, points
 from evalkit.grading import Grading
 from evalkit.records import Case
+from evalkit.review import GraderAgreement, agreement_of
 from evalkit.store import Baselines, RunFolder, Runs, Verdicts
 from evalkit.store.cases import load_cases
 from evalkit.workflow import Project, Workflow, load_workflow
@@ -109,9 +110,32 @@ def judge_stored_run(
         limits=Limits(loaded.spec.slo.p95, loaded.spec.budget.per_trial),
         acceptances=load_acceptances(project).of(run.workflow),
         history=None if baseline is None else _recorder(project, candidate, baseline, loaded, grading),
+        agreement=_agreement(project, loaded, grading),
     )
     Verdicts(project.store).save(verdict.id, codec.encode(verdict))
     return verdict
+
+
+def _agreement(project: Project, workflow: Workflow, grading: Grading | None) -> dict[str, GraderAgreement]:
+    """How far the graders of which the gate asks it agree with people.
+
+    Raises:
+        ConfigError: when one of them is no grader of the workflow.
+    """
+    names = list(workflow.gate.agreement)
+    if not names:
+        return {}
+    made = grading or load_grading(project, workflow)
+    known = [ref.name for ref in made.refs]
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"workflow {workflow.name} has no grader `{name}`",
+                file=project.root / "evalkit.yaml",
+                key=f"gate.agreement.{name}",
+                fix=f"its graders: {', '.join(known)}",
+            )
+    return agreement_of(project, workflow.name, made, names)
 
 
 def _recorder(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from evalkit._version import __version__
 from evalkit.fingerprint import fingerprint
 from evalkit.gate.acceptance import Acceptances
 from evalkit.gate.accepted import Applied, apply_acceptances
+from evalkit.gate.agreement import agreement_results
 from evalkit.gate.cases import case_results
 from evalkit.gate.changes import component_changes
 from evalkit.gate.comparable import comparable
@@ -28,8 +29,10 @@ from evalkit.gate.margins import slice_results, slices_note
 from evalkit.gate.rules import expand_rules, judge_rules
 from evalkit.gate.settling import settling
 from evalkit.gate.slices import broken_cases_note, permuted_slices, slices_rule
+from evalkit.gate.vendors import vendor_note
 from evalkit.gate.verdict import CaseChange, CaseResult, RuleResult, SliceResult, Verdict
 from evalkit.records import Case, Run
+from evalkit.review import GraderAgreement
 from evalkit.store.runs import RunFolder
 from evalkit.workflow.gates import GateRule, GateSpec
 
@@ -54,6 +57,7 @@ def judge(
     limits: Limits | None = None,
     acceptances: Acceptances | None = None,
     history: Recorder | None = None,
+    agreement: Mapping[str, GraderAgreement] | None = None,
 ) -> Verdict:
     """Judge a run.
 
@@ -69,6 +73,7 @@ def judge(
         limits: Limits of the workflow that are rules too.
         acceptances: Accepted regressions of the workflow.
         history: Reads what earlier runs recorded of the cases; without it the two runs are compared with each other.
+        agreement: How far the graders that must agree with people do.
 
     Raises:
         ConfigError: for an acceptance that names what is not there, or that nobody can accept.
@@ -103,6 +108,7 @@ def judge(
         *applied.rules,
         *rules,
         *of_slices,
+        *(() if base is None or obstacles else _trust(base, run, spec, agreement or {})),
     ]
     name = name_verdict(rules, obstacles, notes, run)
     settles = settling(candidate, rules, run.golden_set.cases) if name == "INCONCLUSIVE" else None
@@ -125,6 +131,7 @@ def judge(
     gate: list[object] = [spec.model_dump(mode="json"), bounds.slo_p95_us, bounds.per_trial_microusd]
     gate += [codec.plain(item) for item in applied.acceptances]
     gate += [[rule.id, rule.pairs] for rule in rules if rule.pairs]
+    gate += [[item.fingerprint, item.counts] for item in (agreement or {}).values()]
     identity = fingerprint("verdict", [run.run_id, verdict.baseline_run, run.grading, gate])
     cases_run = int((evidence.known if run.selection == "all" else evidence.trials > 0).sum())
     return replace(verdict, id=identity[:26], sentence=sum_up(verdict, cases_run, int(evidence.touched.sum())))
@@ -183,6 +190,12 @@ def _judged_slices(
     if permuted is None:
         return paired, slices_note(paired, rules, spec)
     return permuted, [*slices_rule(permuted, rules, spec), *broken_cases_note(evidence, spec)]
+
+
+def _trust(base: Run, run: Run, spec: GateSpec, agreement: Mapping[str, GraderAgreement]) -> Iterator[RuleResult]:
+    """Whether the graders can be believed where they compare."""
+    yield from agreement_results(spec.agreement, agreement)
+    yield from vendor_note(base.configuration, run.configuration, run.graders)
 
 
 def _marked(results: Sequence[CaseResult], applied: Applied) -> tuple[CaseResult, ...]:

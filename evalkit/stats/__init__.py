@@ -42,8 +42,10 @@ from evalkit.stats.paired import (
     sign_flip_test,
 )
 from evalkit.stats.permutation import SliceTests, slice_tests
+from evalkit.stats.ppi import PoweredMean, powered_mean
 from evalkit.stats.sprt import wald_bounds
 from evalkit.stats.stable_cases import BrokenCases, broken_stable_cases
+from evalkit.stats.thresholds import Threshold, best_threshold
 
 __all__ = [
     "BrokenCases",
@@ -52,10 +54,13 @@ __all__ = [
     "LogRatio",
     "Paired",
     "PairedSums",
+    "PoweredMean",
     "RatioOfPercentiles",
     "SliceTests",
+    "Threshold",
     "auroc",
     "average_precision",
+    "best_threshold",
     "bootstrap",
     "broken_stable_cases",
     "clean_trials_needed",
@@ -74,6 +79,7 @@ __all__ = [
     "percentile",
     "percentile_interval",
     "percentile_ratio",
+    "powered_mean",
     "ratio_of_means",
     "share",
     "sign_flip_test",

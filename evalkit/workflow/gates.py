@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from evalkit.configfile import FileModel
 from evalkit.quantities import Duration, Fraction, Limit
@@ -132,7 +132,22 @@ class GateSpec(FileModel):
         le=100,
         description="Trials of each critical case that a change touches; with fewer there is no PASS.",
     )
+    agreement: dict[str, Fraction] = Field(
+        default_factory=dict,
+        description=(
+            "By grader the share of people's labels that it must be shown to agree with (`{judge: 80%}`), by the lower "
+            "end of a 95% interval; else the verdict is INCONCLUSIVE. Labels: `evalkit review`, `evalkit calibrate`."
+        ),
+    )
     rules: tuple[GateRule, ...] = Field(default=(), description="Further rules.")
+
+    @field_validator("agreement")
+    @classmethod
+    def _below_one(cls, value: dict[str, float]) -> dict[str, float]:
+        for grader, least in value.items():
+            if not 0 < least < 1:
+                raise ValueError(f"{grader}: a share between 0 and 1, such as `80%`")
+        return value
 
     @property
     def wanted_of_critical(self) -> int:

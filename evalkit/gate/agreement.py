@@ -1,0 +1,76 @@
+"""Are the graders that this verdict stands on good enough to judge, by the labels of the workflow's own people?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from evalkit.gate.verdict import RuleResult, RuleStatus
+from evalkit.gate.words import count_of
+from evalkit.review import GraderAgreement
+from evalkit.stats import wilson
+
+__all__ = ["agreement_results"]
+
+_MOST = 100_000
+
+
+def agreement_results(wanted: Mapping[str, float], measured: Mapping[str, GraderAgreement]) -> list[RuleResult]:
+    """One result for each grader that must agree with people: pass, or inconclusive with what to do about it.
+
+    A grader that disagrees makes no answer bad, so it never blocks; and it makes no answer good, so nothing passes.
+
+    Args:
+        wanted: By grader the least share of labels that it agrees with.
+        measured: What the labels say of it.
+    """
+    return [_result(grader, least, measured.get(grader)) for grader, least in wanted.items()]
+
+
+def _result(grader: str, least: float, found: GraderAgreement | None) -> RuleResult:
+    base = RuleResult(f"{grader}.agreement", "inconclusive", "", "floor", grader, "agreement", limit=least)
+    more = f"label more: evalkit review queue --grader {grader} --sample 50"
+    if found is None or found.accuracy is None:
+        lost = f" ({count_of(found.lost, 'label')} of answers that no stored run holds)" if found and found.lost else ""
+        return _as(
+            base, "inconclusive", f"{grader} must agree with people, and no answer of it is labelled{lost}: {more}."
+        )
+    share = found.accuracy
+    base = _with(base, found)
+    numbers = f"{share.value:.0%} of {count_of(found.n, 'label')} [{share.low:.0%}, {share.high:.0%}]"
+    if share.low >= least:
+        return _as(base, "pass", f"{grader} agrees with people on {numbers}; {least:.0%} is asked for.")
+    if share.high < least:
+        text = (
+            f"{grader} agrees with people on {numbers}, less than the {least:.0%} asked for: its scores judge nothing."
+        )
+        return _as(base, "inconclusive", f"{text} See where it differs: evalkit calibrate --grader {grader}.")
+    needed = _labels_needed(share.value, least, found.n)
+    need = (
+        f"about {count_of(needed - found.n, 'more label')} would show it"
+        if needed
+        else "more labels will hardly show it"
+    )
+    return _as(
+        base, "inconclusive", f"{grader} agrees with people on {numbers}, not shown to be {least:.0%}: {need}; {more}."
+    )
+
+
+def _as(base: RuleResult, status: RuleStatus, sentence: str) -> RuleResult:
+    return replace(base, status=status, sentence=sentence)
+
+
+def _with(base: RuleResult, found: GraderAgreement) -> RuleResult:
+    share = found.accuracy
+    assert share is not None  # noqa: S101 - the caller has looked
+    return replace(base, n=found.n, candidate=share.value, low=share.low, high=share.high, method="Wilson or bootstrap")
+
+
+def _labels_needed(share: float, least: float, n: int) -> int:
+    """Labels with which the interval of such a share would begin at what is asked for; 0 where none would do."""
+    many = max(n, 10)
+    while many <= _MOST:
+        if wilson(share * many, many)[0] >= least:
+            return many
+        many = int(many * 1.1) + 1
+    return 0

@@ -1,0 +1,261 @@
+"""How far a workflow's graders agree with its people: on the workflow's own answers, by slice and by model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.grading import Grader, Grading
+from evalkit.records import Case, Score, Trace
+from evalkit.review.labels import HumanLabel, agreed_labels, output_of
+from evalkit.stats import (
+    Estimate,
+    PoweredMean,
+    Threshold,
+    auroc,
+    best_threshold,
+    bootstrap,
+    kappa,
+    powered_mean,
+    share,
+)
+from evalkit.store import RunFolder
+
+__all__ = ["Agreement", "GraderAgreement", "Labelled", "find_labelled", "measure_agreement"]
+
+SMALLEST_SLICE = 20
+"""Labels below which the bias of a slice or a model says nothing."""
+Cases = Callable[[RunFolder], Mapping[str, Case]]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """An output that a person labelled, as the grader of now sees it."""
+
+    label: HumanLabel
+    case: Case
+    model: str
+    score: Score
+
+
+@dataclass(frozen=True)
+class GraderAgreement:
+    """A grader against the labels of people. Bad outputs are what it is there to find."""
+
+    grader: str
+    version: str
+    fingerprint: str
+    n: int
+    """Labels that it is measured on."""
+    lost: int
+    """Labels whose outputs are in no stored run."""
+    undecided: int
+    """Outputs of which the grader says neither good nor bad, or fails: they count as disagreement."""
+    counts: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    """Rows: people say good, bad; columns: the grader says good, bad."""
+    accuracy: Estimate | None = None
+    kappa: Estimate | None = None
+    """None where people or the grader use one label only."""
+    found: Estimate | None = None
+    """Of the outputs that people call bad, the share that it fails."""
+    false_alarms: Estimate | None = None
+    """Of the outputs that people call good, the share that it fails."""
+    auroc: Estimate | None = None
+    """Chance that a good output has a higher value than a bad one."""
+    bias: Estimate | None = None
+    """Share that it passes less the share that people pass."""
+    by_model: Mapping[str, Estimate] = field(default_factory=dict)
+    """The bias by generating model: where it differs, two models cannot be compared by this grader."""
+    by_slice: Mapping[str, Estimate] = field(default_factory=dict)
+    """The bias by slice, as ``key=value``."""
+    threshold: Threshold | None = None
+    """Of its value, where that is more than yes or no."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """All graders of a workflow that somebody labelled."""
+
+    workflow: str
+    graders: tuple[GraderAgreement, ...]
+    passed: Mapping[str, PoweredMean] = field(default_factory=dict)
+    """By grader the share of the run's cases that people would pass, from random labels and what the grader says."""
+    said: Mapping[str, float] = field(default_factory=dict)
+    """By grader the share of the run's cases that it passes itself."""
+    run: str = ""
+    """The run that these are of."""
+
+
+def find_labelled(
+    labels: Sequence[HumanLabel], grader: Grader, runs: Iterable[RunFolder], cases: Cases
+) -> tuple[list[Labelled], int]:
+    """Labelled outputs in stored runs, each graded once by the grader of now, and how many labels are in none.
+
+    Args:
+        labels: Labels of the workflow.
+        grader: The grader.
+        runs: Where to look, newest first.
+        cases: The cases of a run by id.
+    """
+    wanted = agreed_labels(labels, grader.name)
+    grading = Grading((grader,))
+    found: dict[str, Labelled] = {}
+    for folder in runs:
+        missing = {label.case_id for output, label in wanted.items() if output not in found}
+        if not missing:
+            break
+        by_id: Mapping[str, Case] | None = None
+        for trace in folder.traces(sorted(missing)):
+            output = output_of(trace)
+            if output not in wanted or output in found:
+                continue
+            by_id = cases(folder) if by_id is None else by_id
+            if (case := by_id.get(trace.case_id)) is not None:
+                (score,) = grading.grade(case, trace)
+                found[output] = Labelled(wanted[output], case, _model_of(trace), score)
+    return list(found.values()), len(wanted) - len(found)
+
+
+def _model_of(trace: Trace) -> str:
+    last = trace.model_calls[-1] if trace.model_calls else None
+    return (last.reported_model or last.model) if last else ""
+
+
+def measure_agreement(grader: Grader, labelled: Sequence[Labelled], lost: int = 0) -> GraderAgreement:
+    """Everything that is said of a grader, from labelled outputs; figures that they are too few for are None."""
+    ref = Grading((grader,)).refs[0]
+    good = np.array([item.label.passed for item in labelled], bool)
+    decided = np.array([item.score.status == "ok" and item.score.passed is not None for item in labelled], bool)
+    # what a grader says nothing of is no agreement: it counts as the wrong answer
+    passed = np.where(decided, np.array([bool(item.score.passed) for item in labelled], bool), ~good)
+    clusters = [item.case.cluster_key for item in labelled]
+    base = GraderAgreement(ref.name, ref.version, ref.fingerprint, len(labelled), lost, int((~decided).sum()))
+    if not labelled:
+        return base
+    cell = 2 * (~good).astype(np.intp) + ~passed
+    table = np.bincount(cell, minlength=4).reshape(2, 2)
+    counts = ((int(table[0, 0]), int(table[0, 1])), (int(table[1, 0]), int(table[1, 1])))
+    bad, many = int((~good).sum()), int(good.sum())
+    return replace(
+        base,
+        counts=counts,
+        accuracy=_of_items(
+            lambda items: float((good[items] == passed[items]).mean()), clusters, (good == passed).sum()
+        ),
+        kappa=_maybe(lambda items: kappa(np.bincount(cell[items], minlength=4).reshape(2, 2)), clusters),
+        found=share(counts[1][1], bad) if bad else None,
+        false_alarms=share(counts[0][1], many) if many else None,
+        auroc=_auroc(good, labelled, clusters),
+        bias=_bias(good, passed, clusters, range(len(labelled))),
+        by_model=_biases(good, passed, clusters, [(item.model or "?",) for item in labelled]),
+        by_slice=_biases(good, passed, clusters, [_slices(item.case) for item in labelled]),
+        threshold=_threshold(good, labelled, clusters),
+    )
+
+
+def _of_items(figure: Callable[[NDArray[np.intp]], float], clusters: Sequence[str], successes: int) -> Estimate:
+    """A share: by Wilson where each item stands for itself, else with whole clusters drawn."""
+    if len(set(clusters)) == len(clusters):
+        return share(int(successes), len(clusters))
+    return bootstrap(figure, len(clusters), clusters=clusters)
+
+
+def _maybe(figure: Callable[[NDArray[np.intp]], float], clusters: Sequence[str]) -> Estimate | None:
+    try:
+        found = bootstrap(figure, len(clusters), clusters=clusters)
+    except ValueError:
+        return None
+    return found if np.isfinite(found.value) else None
+
+
+def _values(labelled: Sequence[Labelled]) -> NDArray[np.float64] | None:
+    values = [item.score.value for item in labelled if item.score.status == "ok" and item.score.value is not None]
+    if len(values) < len(labelled) or len(set(values)) <= 2:
+        return None
+    return np.array(values, np.float64)
+
+
+def _auroc(good: NDArray[np.bool_], labelled: Sequence[Labelled], clusters: Sequence[str]) -> Estimate | None:
+    values = _values(labelled)
+    return None if values is None else _maybe(lambda items: auroc(good[items], values[items]), clusters)
+
+
+def _threshold(good: NDArray[np.bool_], labelled: Sequence[Labelled], clusters: Sequence[str]) -> Threshold | None:
+    values = _values(labelled)
+    if values is None:
+        return None
+    try:
+        return best_threshold(good, values, clusters=clusters)
+    except ValueError:
+        return None
+
+
+def _bias(
+    good: NDArray[np.bool_], passed: NDArray[np.bool_], clusters: Sequence[str], items: Sequence[int]
+) -> Estimate | None:
+    places = np.array(items, np.intp)
+    gap = passed[places].astype(float) - good[places]
+    return _maybe(lambda drawn: float(gap[drawn].mean()), [clusters[item] for item in places])
+
+
+def _biases(
+    good: NDArray[np.bool_], passed: NDArray[np.bool_], clusters: Sequence[str], keys: Sequence[tuple[str, ...]]
+) -> dict[str, Estimate]:
+    """The bias wherever there are labels enough; nothing where all items share one key."""
+    members: defaultdict[str, list[int]] = defaultdict(list)
+    for item, names in enumerate(keys):
+        for name in names:
+            members[name].append(item)
+    found = {
+        name: _bias(good, passed, clusters, items)
+        for name, items in sorted(members.items())
+        if len(items) >= SMALLEST_SLICE
+    }
+    return {name: estimate for name, estimate in found.items() if estimate is not None}
+
+
+def _slices(case: Case) -> tuple[str, ...]:
+    return tuple(f"{key}={value}" for key, value in case.slice_keys.items())
+
+
+def powered(
+    labelled: Sequence[Labelled], scores: Sequence[Score], clusters: Mapping[str, str]
+) -> tuple[PoweredMean, float] | None:
+    """The share of a run's cases that people would pass, and the share that the grader passes.
+
+    Stands on labels of cases that were chosen at random only; None where there are fewer than ten of them.
+
+    Args:
+        labelled: Labelled outputs, graded by the grader.
+        scores: Its scores of the run, one a trial.
+        clusters: The cluster of each case.
+    """
+    random = [item for item in labelled if item.label.chosen == "random"]
+    said = _by_case(scores)
+    known = {item.case.id for item in random}
+    others = [case_id for case_id in said if case_id not in known]
+    if len(random) < 10:
+        return None
+    found = powered_mean(
+        [item.label.passed for item in random],
+        [bool(item.score.passed) for item in random],
+        [said[case_id] for case_id in others],
+        clusters=[item.case.cluster_key for item in random],
+        other_clusters=[clusters.get(case_id, case_id) for case_id in others],
+    )
+    return found, float(np.mean(list(said.values()))) if said else float("nan")
+
+
+def _by_case(scores: Iterable[Score]) -> dict[str, float]:
+    """Share of a case's trials that passed; an error is a failure, as for the gate."""
+    trials: defaultdict[str, list[float]] = defaultdict(list)
+    for score in scores:
+        if score.status == "error":
+            trials[score.case_id].append(0.0)
+        elif score.status == "ok" and score.passed is not None:
+            trials[score.case_id].append(float(score.passed))
+    return {case_id: float(np.mean(values)) for case_id, values in trials.items()}
