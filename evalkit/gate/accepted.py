@@ -15,18 +15,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evalkit.fingerprint import combine, short
+from evalkit.fingerprint import combine
 from evalkit.gate.acceptance import Acceptance, Acceptances
+from evalkit.gate.changes import baseline_versions
 from evalkit.gate.evidence import Evidence, Mask
+from evalkit.gate.failures import failing_scores, kind_of
 from evalkit.gate.sql import quoted
 from evalkit.gate.verdict import MOST_CASES, AcceptedRegression, ComponentChange, RuleResult, RuleStatus
 from evalkit.gate.words import count_of
 from evalkit.records import Case, Score
 from evalkit.store.runs import RunFolder
-from evalkit.store.schema import table_scores
-from evalkit.store.segments import read_rows
 
-__all__ = ["Applied", "Regressions", "apply_acceptances", "kind_of", "why_never"]
+__all__ = ["Applied", "Regressions", "apply_acceptances", "why_never"]
 
 _NAMED = 3
 """Acceptances that a sentence names."""
@@ -55,9 +55,7 @@ class Regressions:
         pairs = self.evidence.quality_pairs.get(grader)
         if pairs is None:
             return np.zeros(len(self.evidence.axis), bool)
-        before, now = pairs.before, pairs.now
-        told = before.table.tells[before.codes] & now.table.tells[now.codes]
-        return np.asarray(told & (np.nan_to_num(now.rate) < np.nan_to_num(before.rate)))
+        return pairs.worse
 
     def failing(self, grader: str) -> Mask:
         """Cases that do not pass in every trial now."""
@@ -73,11 +71,9 @@ class Regressions:
 
     def failures(self, case_ids: Sequence[str]) -> dict[str, list[Score]]:
         """The scores of some cases that say that an answer is not good."""
-        path = self.candidate.scores_path(self.evidence.subject.grading)
         found: dict[str, list[Score]] = {}
-        for score in table_scores(read_rows(path, case_ids)) if case_ids else ():
-            if score.status == "ok" and score.passed is False and score.grader in self.evidence.quality:
-                found.setdefault(score.case_id, []).append(score)
+        for score in failing_scores(self.candidate, self.evidence.subject.grading, case_ids, self.evidence.quality):
+            found.setdefault(score.case_id, []).append(score)
         return found
 
     def digest(self, cases: Mask) -> str:
@@ -101,11 +97,6 @@ class Regressions:
     def slices(self) -> list[str]:
         """All slices, as ``key=value``."""
         return [f"{key}={value}" for key, item in self.evidence.columns.slices.items() for value in item.values]
-
-
-def kind_of(score: Score) -> str:
-    """The kind of a failure: the label of the grader."""
-    return score.label or "failed"
 
 
 @dataclass(frozen=True)
@@ -291,7 +282,7 @@ class _Entry:
     def _other_change(self, changes: Sequence[ComponentChange]) -> str:
         """Why the change is not the one that was accepted."""
         accepted = self.entry.changed
-        now = {f"{change.kind}:{change.name}": short(change.before) for change in changes}
+        now = baseline_versions(changes)
         if not accepted and not now:
             run = self.found.candidate.run
             same = run.configuration.fingerprint.startswith(self.entry.configuration)

@@ -12,10 +12,11 @@ from evalkit.engine.prepare import load_grading
 from evalkit.errors import UsageError
 from evalkit.fingerprint import short
 from evalkit.gate.acceptance import Acceptance, Acceptances, load_acceptances, save_acceptances
-from evalkit.gate.accepted import Regressions, kind_of, why_never
-from evalkit.gate.changes import component_changes
+from evalkit.gate.accepted import Regressions, why_never
+from evalkit.gate.changes import baseline_versions, component_changes
 from evalkit.gate.compare import find_baseline
 from evalkit.gate.evidence import Evidence, Mask, load_evidence
+from evalkit.gate.failures import kind_of
 from evalkit.gate.golden import StoredCases
 from evalkit.gate.words import count_of
 from evalkit.store import RunFolder, Runs, Verdicts
@@ -106,7 +107,7 @@ def _judged(project: Project, run_id: str) -> tuple[RunFolder, RunFolder, dict[s
             "run and baseline were graded by different graders", fix=f"judge the run: evalkit gate {run.run_id}"
         )
     changes = component_changes(baseline.run.configuration, run.configuration)
-    return folder, baseline, {f"{change.kind}:{change.name}": short(change.before) for change in changes}
+    return folder, baseline, baseline_versions(changes)
 
 
 def _newest_grading(project: Project, folder: RunFolder) -> RunFolder:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 
+from evalkit.fingerprint import short
 from evalkit.gate.verdict import ComponentChange
 from evalkit.records import Component, Configuration
 
-__all__ = ["component_changes"]
+__all__ = ["baseline_versions", "component_changes"]
 
 _MAX_LINES = 400
 _MAX_INPUT = 4_000
@@ -35,6 +37,11 @@ def component_changes(before: Configuration, after: Configuration) -> tuple[Comp
             )
         )
     return tuple(changed)
+
+
+def baseline_versions(changes: Iterable[ComponentChange]) -> dict[str, str]:
+    """By changed component, as ``kind:name``, its version in the baseline; empty where it is new."""
+    return {f"{change.kind}:{change.name}": short(change.before) for change in changes}
 
 
 def _lines(component: Component | None) -> list[str]:

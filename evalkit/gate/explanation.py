@@ -22,12 +22,11 @@ from scipy import special
 
 from evalkit.gate.evidence import Evidence
 from evalkit.gate.facts import CHANGES, CaseFacts, case_facts
+from evalkit.gate.failures import failing_scores, kind_of
 from evalkit.gate.verdict import MOST_CASES, FailureGroup
 from evalkit.gate.words import count_of
 from evalkit.language import stems
 from evalkit.store.runs import RunFolder
-from evalkit.store.schema import table_scores
-from evalkit.store.segments import read_rows
 
 __all__ = ["explain", "group_failures"]
 
@@ -79,10 +78,8 @@ def explain(candidate: RunFolder, baseline: RunFolder, evidence: Evidence) -> tu
     """
     worse, told = np.zeros((2, len(evidence.axis)), bool)
     for item in evidence.quality_pairs.values():
-        before, now = item.before, item.now
-        both = before.table.tells[before.codes] & now.table.tells[now.codes]
-        told |= both & (np.nan_to_num(before.rate) > 0)
-        worse |= both & (np.nan_to_num(now.rate) < np.nan_to_num(before.rate))
+        told |= item.told & (np.nan_to_num(item.before.rate) > 0)
+        worse |= item.worse
     if int(worse.sum()) < 2:
         return ()
     broken = _some(np.flatnonzero(worse), _MOST_BROKEN)
@@ -104,9 +101,8 @@ def _some(places: NDArray[np.intp], most: int) -> NDArray[np.intp]:
 def _failures(candidate: RunFolder, evidence: Evidence, names: Sequence[str]) -> list[frozenset[str]]:
     """How the quality graders name what is wrong with each case."""
     found: dict[str, set[str]] = {name: set() for name in names}
-    for score in table_scores(read_rows(candidate.scores_path(evidence.subject.grading), names)):
-        if score.passed is False and score.status == "ok" and score.grader in evidence.quality:
-            found[score.case_id].add(f"{score.grader}: {(score.label or 'failed').replace('_', ' ')}")
+    for score in failing_scores(candidate, evidence.subject.grading, names, evidence.quality):
+        found[score.case_id].add(f"{score.grader}: {kind_of(score).replace('_', ' ')}")
     return [frozenset(found[name]) for name in names]
 
 

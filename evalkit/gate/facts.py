@@ -124,7 +124,7 @@ def _facts(case: Case | None, before: Said, now: Said) -> CaseFacts:
     keys = dict(case.slice_keys) if case else {}
     if now.route:
         keys.setdefault("route", now.route)
-    question = next((turn.content for turn in reversed(case.input) if turn.role == "user"), "") if case else ""
+    question = case.question if case else ""
     known = set(_words(before.answer))
     return CaseFacts(
         changes=answer_changes(before, now),

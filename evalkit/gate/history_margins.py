@@ -49,16 +49,19 @@ class _Question:
 
     def evidence(self, *, clean: bool = False) -> DrawnEvidence:
         """The trials of the candidate, or those of them that have no error."""
-        at = np.searchsorted(self.places, self.drawn.cases)
-        inside = self.places[np.minimum(at, len(self.places) - 1)] == self.drawn.cases
+        at, inside = self._among(self.drawn.cases)
         if clean:
             inside &= ~self.drawn.errors
         return DrawnEvidence(cases=at[inside], outcomes=self.drawn.scores[inside])
 
+    def _among(self, cases: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Where cases of the axis are among those that are judged, and which of them are."""
+        at = np.searchsorted(self.places, cases)
+        return at, self.places[np.minimum(at, len(self.places) - 1)] == cases
+
     def with_pairs(self, pairs: FreshPairs) -> DrawnEvidence:
         """These trials, and pairs of fresh trials."""
-        at = np.searchsorted(self.places, pairs.cases)
-        inside = self.places[np.minimum(at, len(self.places) - 1)] == pairs.cases
+        at, inside = self._among(pairs.cases)
         return replace(
             self.evidence(),
             pair_cases=at[inside],

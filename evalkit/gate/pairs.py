@@ -71,6 +71,18 @@ class GraderPairs:
         """Cases that the baseline knows something about: a failed grader there must not excuse a failure here."""
         return ~self.before.where(self.before.table.errors)
 
+    @property
+    def told(self) -> Flags:
+        """Cases of which both sides say something."""
+        both: Flags = self.before.table.tells[self.before.codes] & self.now.table.tells[self.now.codes]
+        return both
+
+    @property
+    def worse(self) -> Flags:
+        """Cases that pass in fewer of their trials than before."""
+        fell: Flags = self.told & (np.nan_to_num(self.now.rate) < np.nan_to_num(self.before.rate))
+        return fell
+
 
 @dataclass(frozen=True)
 class Pairs:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from evalkit.gate.failures import failing_scores
 from evalkit.gate.golden import GoldenCases
 from evalkit.grading import Grading
 from evalkit.grading.run import grade_trial
@@ -21,7 +22,6 @@ from evalkit.records import GraderRef, Score
 from evalkit.stats.critical import REGRADES
 from evalkit.store.regrades import Regrade, known_regrades, read_regrades, write_regrades
 from evalkit.store.runs import RunFolder, Runs
-from evalkit.store.schema import table_scores
 from evalkit.store.segments import read_rows
 
 __all__ = ["Doubt", "grade_failures_again", "read_doubts", "varying_graders"]
@@ -85,11 +85,7 @@ def _failures(folder: RunFolder, case_ids: Sequence[str]) -> list[tuple[Score, _
     varying = {ref.name for ref in varying_graders(run.graders)}
     if not varying or not len(case_ids):
         return []
-    scores = [
-        score
-        for score in table_scores(read_rows(folder.scores_path(run.grading), case_ids))
-        if score.grader in varying and score.status == "ok" and score.passed is False
-    ]
+    scores = failing_scores(folder, run.grading, case_ids, varying)
     outputs = _outputs(folder, sorted({score.case_id for score in scores}))
     return [(score, outputs[score.case_id, score.trial]) for score in scores]
 
