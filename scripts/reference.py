@@ -18,6 +18,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from evalkit import rules
 from evalkit.cli.main import COMMANDS, cli
 from evalkit.goldens.card import Card, Change
 from evalkit.providers.prices import Price
@@ -69,7 +70,7 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
             "Rules over documents and tool calls. Deny wins over approval, approval over allow. Always on, without a "
             "rule: a document of another tenant, or not for the role, is not shown to the model."
         ),
-        (policies.PolicyFile, policies.PolicyRule, policies.Condition, policies.RuleTest),
+        (policies.PolicyFile, policies.PolicyRule, rules.Condition, policies.RuleTest),
     ),
     ("Gate", "When a change may merge.", (gates.GateSpec, gates.GateRule)),
     ("Canary", "When a rollout may go on: `evalkit run --canary`.", (gates.CanarySpec,)),

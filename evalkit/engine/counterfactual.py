@@ -38,10 +38,11 @@ from evalkit.errors import BudgetError, EvalkitError, NotComparableError, StoreE
 from evalkit.fingerprint import fingerprint
 from evalkit.goldens import load
 from evalkit.records import Component, Configuration, Run, ToolSpec
+from evalkit.rules import Condition
 from evalkit.store.runs import RunFolder, Runs, new_run_id
 from evalkit.workflow import Project, Workflow, load_project, load_workflow
 from evalkit.workflow.kinds import written_kind
-from evalkit.workflow.policies import Condition, Policies, PolicyRule
+from evalkit.workflow.policies import Policies, PolicyRule
 from evalkit.workflow.prompts import load_prompt
 from evalkit.workflow.spec import ContractSpec, ModelSpec, RoutesSpec
 

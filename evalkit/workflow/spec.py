@@ -15,9 +15,9 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from evalkit.configfile import FileModel, Texts, short_form
 from evalkit.quantities import Duration, Money
 from evalkit.records import Risk
+from evalkit.values import JsonValue, Pattern
 from evalkit.workflow.gates import CanarySpec, GateSpec
 from evalkit.workflow.kinds import written_kind
-from evalkit.workflow.values import JsonValue, Pattern
 
 __all__ = [
     "BudgetSpec",

@@ -14,7 +14,7 @@ from evalkit.configfile import read_yaml
 from evalkit.errors import ConfigError, ToolSchemaError
 from evalkit.jsonschemas import schema_problems
 from evalkit.records import Case, Json, RecordedTool, ToolSpec
-from evalkit.workflow.values import check_json, equal
+from evalkit.values import check_json, equal
 
 __all__ = ["find_recorded", "load_tools", "matches"]
 
