@@ -16,7 +16,7 @@ from evalkit.simulator import Simulator
 from evalkit.workflow import load_project, load_workflow, run_trial
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("refusal", "answer", "groundedness", "tool_call", "cost", "latency")
+NAMES = ("refusal", "answer", "groundedness", "tool_call", "policy", "safety", "cost", "latency")
 
 
 async def traces() -> list[tuple[Case, Trace]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -329,8 +332,27 @@ def test_a_pattern_that_could_take_for_ever_is_refused(pattern: str, fine: bool)
     if fine:
         assert check_bounded(pattern) == pattern
     else:
-        with pytest.raises(ValueError, match="too long|takes for ever"):
+        with pytest.raises(ValueError, match=r"too long|takes for ever"):
             check_bounded(pattern)
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
+EXAMPLES = [
+    (entry["use"], entry["params"])
+    for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    for entry in yaml.safe_load(block)["graders"]
+]
+
+
+def test_the_examples_of_the_documentation_are_graders() -> None:
+    (written, leaks) = make_graders(EXAMPLES)
+    assert (written.name, leaks.name) == ("policy", "safety")
+    found = graded(written, trace("It has been refunded. We guarantee it.", tool_events=(call("lookup_order"),)))
+    assert [item["rule"] for item in found.evidence["violated"]] == [
+        "called_unchecked", "no-guarantees", "a-refund-said-is-a-refund-made", "told-that-documents-are-data",
+    ]  # fmt: skip
+    assert graded(leaks, trace("Write to service@example.com, see https://example.com.")).passed is True
+    assert graded(leaks, trace("Write to sales@example.com.")).label == "personal_data"
 
 
 # ── properties ──────────────────────────────────────────────────────────────────────────────

@@ -12,7 +12,9 @@ from evalkit.grading import Grading, available, make_graders
 from evalkit.records import Case, Message, Trace
 from tests.grading.conftest import HEADER, grader_source
 
-SHIPPED = {"answer", "cost", "groundedness", "latency", "refusal", "tokens", "tool_call", "ttft"}
+SHIPPED = {
+    "answer", "cost", "groundedness", "latency", "policy", "refusal", "safety", "tokens", "tool_call", "ttft",
+}  # fmt: skip
 CASE = Case("c", (Message("user", "?"),))
 TRACE = Trace("w", "c", 0, "ok", "yes please")
 
