@@ -31,7 +31,8 @@ def test_graders_come_in_the_order_asked_for_with_their_parameters() -> None:
 def test_an_unknown_grader_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(GraderError, match="no grader `rudeness`") as caught:
         make_graders([("rudeness", {})])
-    assert caught.value.fix == "graders here: answer, cost, groundedness, latency, refusal, tokens, tool_call, ttft"
+    known = "answer, cost, groundedness, latency, policy, refusal, safety, tokens, tool_call, ttft"
+    assert caught.value.fix == f"graders here: {known}"
 
 
 def test_a_grader_named_twice_is_an_error() -> None:
