@@ -8,8 +8,8 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from evalkit.errors import ProviderError
 from evalkit.fingerprint import canonical_json, fingerprint_bytes
-from evalkit.providers.decode import load_json
 from evalkit.records import FailedAttempt, Json, Message, RetrievedDocument, ToolSpec, Usage
+from evalkit.strictjson import load_json
 
 __all__ = ["CallError", "ChatRequest", "ChatResponse", "FaultClass", "Provider", "RequestedCall"]
 

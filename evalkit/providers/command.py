@@ -19,9 +19,9 @@ from typing import cast
 from evalkit.errors import ConfigError
 from evalkit.providers.app import AppDialect, AppSpec
 from evalkit.providers.base import CallError, ChatRequest, ChatResponse
-from evalkit.providers.decode import load_json
 from evalkit.providers.dialect import Reply
 from evalkit.records import Json
+from evalkit.strictjson import load_json
 from evalkit.text import excerpt, log_safe
 
 __all__ = ["Command"]

@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 from evalkit.providers.base import CallError, ChatRequest, FaultClass, RequestedCall
-from evalkit.providers.decode import load_json
 from evalkit.providers.dialect import QUOTED, Fault, Reply, StreamReader, count, text_of
 from evalkit.records import Message, ToolCall, ToolSpec, Usage
+from evalkit.strictjson import load_json
 from evalkit.text import excerpt, log_safe
 
 __all__ = ["GEMINI_BASE_URL", "GeminiGenerateContent"]

@@ -1,7 +1,8 @@
 """Recorded answers as a target: a Parquet file with one row a case and trial.
 
-Columns: ``case_id`` and ``output`` are required; ``trial`` (0), ``tool_calls`` (JSON list of
-``{"name", "arguments"}``, arguments as object or text), ``finish_reason``, ``model``,
+Columns: ``case_id`` and ``output`` are required; ``trial`` (0), ``tool_calls`` (JSON: a list of
+``{"name", "arguments"}``, arguments as object or text, or calls, a message or a response as a vendor
+returns it), ``finish_reason``, ``model``,
 ``input_tokens``, ``output_tokens``, ``latency_s``, ``cost_usd`` and ``error`` are read where
 they exist. A recorded error makes the trial an error; a case without a row is one too.
 """
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from evalkit.errors import ConfigError
 from evalkit.fingerprint import fingerprint
 from evalkit.providers.base import CallError, ChatRequest, ChatResponse, RequestedCall
-from evalkit.providers.decode import load_json
 from evalkit.records import Json, Usage
+from evalkit.strictjson import load_json
+from evalkit.toolcalls import DecodeError, RawCall, raw_calls
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -178,17 +180,14 @@ def _calls(text: str) -> tuple[RequestedCall, ...]:
         items = load_json(text)
     except ValueError as error:
         return (RequestedCall("", text, error=f"the recorded calls are not JSON: {error}"),)
-    if not isinstance(items, list) or not all(_is_call(item) for item in items):
-        return (RequestedCall("", text, error="the recorded calls are no list of objects with a name"),)
-    return tuple(_call(item) for item in items)
+    try:
+        calls = raw_calls(items)
+    except DecodeError as error:
+        return (RequestedCall("", text, error=f"the recorded calls are not calls: {error}"),)
+    return tuple(_call(call) for call in calls)
 
 
-def _is_call(item: Json) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("name"), str)
-
-
-def _call(item: Mapping[str, Any]) -> RequestedCall:
-    arguments = item.get("arguments", {})
-    if isinstance(arguments, str):
-        return RequestedCall.decoded(item["name"], arguments)
-    return RequestedCall(item["name"], arguments)
+def _call(call: RawCall) -> RequestedCall:
+    if isinstance(call.arguments, str):
+        return RequestedCall.decoded(call.name, call.arguments, call.id)
+    return RequestedCall(call.name, call.arguments, call.id)

@@ -30,7 +30,7 @@ from evalkit.records import (
     TraceError,
 )
 from evalkit.text import scrub
-from evalkit.workflow import textcalls
+from evalkit.toolcalls import DecodeError, decode
 from evalkit.workflow.answers import admit
 from evalkit.workflow.kinds import PROGRAMS
 from evalkit.workflow.prompts import prompt_values
@@ -341,8 +341,8 @@ class _Trial:
         if self.workflow.spec.tool_calls == "native":
             return response.tool_calls
         try:
-            calls = textcalls.decode(response.text, self.workflow.spec.tool_calls)
-        except textcalls.DecodeError as error:
+            calls = decode(response.text, self.workflow.spec.tool_calls)
+        except DecodeError as error:
             self.decode_error = str(error)
             return ()
         return tuple(RequestedCall(call.name, dict(call.arguments)) for call in calls)

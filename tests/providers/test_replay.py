@@ -196,10 +196,23 @@ def test_an_empty_recording_answers_nothing(tmp_path: Path) -> None:
         asyncio.run(target.complete(ChatRequest("m", (), case_id="c")))
 
 
+def test_calls_are_taken_as_a_vendor_returned_them(tmp_path: Path) -> None:
+    chat = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}]
+    anthropic = {
+        "content": [{"type": "text", "text": "."}, {"type": "tool_use", "id": "c1", "name": "f", "input": {"a": 1}}]
+    }
+    for calls in (chat, anthropic):
+        found = replay(tmp_path, {**ROW, "tool_calls": json.dumps(calls)}).tool_calls
+        assert found == (RequestedCall("f", {"a": 1}, "c1"),)
+    broken = [{"type": "function", "function": {"name": "f", "arguments": '{"a": '}}]
+    (call,) = replay(tmp_path, {**ROW, "tool_calls": json.dumps(broken)}).tool_calls
+    assert (call.name, str(call.error).startswith("arguments are not JSON")) == ("f", True)
+
+
 @pytest.mark.parametrize(
     "calls",
     [
-        '{"name": "f"}',
+        '{"text": "f"}',
         "[7]",
         '[{"arguments": {}}]',
         "null",
@@ -209,7 +222,7 @@ def test_an_empty_recording_answers_nothing(tmp_path: Path) -> None:
         '[{"name": "f", "arguments": "NaN"}]',
     ],
 )
-def test_json_that_is_no_list_of_calls_is_kept_as_it_came(tmp_path: Path, calls: str) -> None:
+def test_json_that_is_no_calls_is_kept_as_it_came(tmp_path: Path, calls: str) -> None:
     (call,) = replay(tmp_path, {**ROW, "tool_calls": calls}).tool_calls
     assert call.error is not None
     assert isinstance(call.name, str)

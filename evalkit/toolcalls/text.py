@@ -1,40 +1,41 @@
-"""Tool calls that a model writes as text. Decoded, never evaluated.
+"""Tool calls that a model writes as text, for a system that reads them there. Decoded, never evaluated.
 
 ``python``: ``[name(arg=1), other.name(x="y")]``, as in the function-calling leaderboards.
 ``json``: ``[{"name": …, "arguments": {…}}]`` or one such object.
 
 Decoding is strict on purpose: a system that reads calls from text breaks when the model wraps
-them in a code fence, and a harness that forgives the fence would hide that.
+them in a code fence, and a harness that forgives the fence would hide that. An argument is a
+literal, or a name or a call, which stay text; an expression (an operator, a comprehension, a
+lambda, an f-string) is refused.
 """
 
 from __future__ import annotations
 
 import ast
-import json
 import warnings
 from itertools import accumulate
 from typing import Any, Literal
 
 from evalkit.fingerprint import canonical_json
 from evalkit.records import ToolCall
+from evalkit.strictjson import load_json, too_deep
+from evalkit.toolcalls.refusal import DecodeError, MalformedCallError
 
-__all__ = ["DecodeError", "decode"]
+__all__ = ["LONGEST", "decode"]
 
-_MAX_CHARACTERS = 100_000
-
-
-class DecodeError(ValueError):
-    """The text is not a list of calls."""
+LONGEST = 100_000
+"""Characters of a text that is read."""
 
 
 def decode(text: str, form: Literal["python", "json"]) -> tuple[ToolCall, ...]:
     """Read the calls of an answer.
 
     Raises:
-        DecodeError: with the reason, when the text is anything but calls.
+        DecodeError: with the reason, when the text is anything but calls; as a :class:`MalformedCallError` where it is
+            calls, and one cannot be read.
     """
-    if len(text) > _MAX_CHARACTERS:
-        raise DecodeError(f"longer than {_MAX_CHARACTERS:,} characters")
+    if len(text) > LONGEST:
+        raise DecodeError(f"longer than {LONGEST:,} characters")
     stripped = text.strip()
     if stripped.startswith("```"):
         raise DecodeError("wrapped in a code fence")
@@ -42,18 +43,20 @@ def decode(text: str, form: Literal["python", "json"]) -> tuple[ToolCall, ...]:
         calls = _decode_json(stripped) if form == "json" else _decode_python(stripped)
         for call in calls:
             canonical_json(call.arguments)
+            if too_deep(call.arguments):
+                raise MalformedCallError("nested too deeply")
     except RecursionError:
         raise DecodeError("nested too deeply") from None
     except DecodeError:
         raise
     except ValueError as error:
-        raise DecodeError(f"an argument is no JSON value: {error}") from None
+        raise MalformedCallError(f"an argument is no JSON value: {error}") from None
     return calls
 
 
 def _decode_json(text: str) -> tuple[ToolCall, ...]:
     try:
-        data = json.loads(text)
+        data = load_json(text, unique_keys=True)
     except ValueError as error:
         raise DecodeError(f"not JSON: {error}") from None
     calls = []
@@ -61,6 +64,8 @@ def _decode_json(text: str) -> tuple[ToolCall, ...]:
         name = item.get("name") if isinstance(item, dict) else None
         if not isinstance(name, str) or not name:
             raise DecodeError("a call needs a name")
+        if "arguments" in item and "parameters" in item:
+            raise MalformedCallError(f"`{name[:60]}` is ambiguous: both `arguments` and `parameters`")
         arguments = item.get("arguments", item.get("parameters", {}))
         if not isinstance(arguments, dict):
             raise DecodeError("the arguments of a call are an object")
@@ -101,40 +106,61 @@ class _Source:
 def _python_call(node: ast.expr, written: _Source) -> ToolCall:
     if not isinstance(node, ast.Call):
         raise DecodeError("not a call")
-    if node.args:
-        raise DecodeError("arguments must be named")
+    name = _dotted(node.func)
+    if node.args or any(keyword.arg is None for keyword in node.keywords):
+        raise MalformedCallError("arguments must be named")
     arguments = {}
     for keyword in node.keywords:
-        if keyword.arg is None:
-            raise DecodeError("arguments must be named")
-        if keyword.arg in arguments:
-            raise DecodeError(f"the argument `{keyword.arg}` is given twice")
-        arguments[keyword.arg] = _literal(keyword.value, written)
-    return ToolCall(_dotted(node.func), arguments)
+        key = keyword.arg or ""
+        if key in arguments:
+            raise MalformedCallError(f"the argument `{key}` is given twice")
+        arguments[key] = _literal(keyword.value, written)
+    return ToolCall(name, arguments)
 
 
 def _dotted(node: ast.expr) -> str:
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        return f"{_dotted(node.value)}.{node.attr}"
-    raise DecodeError("not a name")
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        raise DecodeError("not a name")
+    return ".".join([node.id, *reversed(names)])
 
 
 def _literal(node: ast.expr, written: _Source) -> Any:
-    """A literal value; arithmetic, names and calls stay text, exactly as written."""
+    """A literal value; a name or a call stays text, exactly as written.
+
+    Raises:
+        MalformedCallError: for an expression that would have to be computed.
+    """
     if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, (str, int, float, bool))):
         return node.value
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         inner = _literal(node.operand, written)
         if isinstance(inner, (int, float)) and not isinstance(inner, bool):
-            return -inner
+            return -inner if isinstance(node.op, ast.USub) else inner
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
         return [_literal(item, written) for item in node.elts]
     if isinstance(node, ast.Dict) and None not in node.keys:
-        return {
-            str(_literal(key, written)): _literal(value, written)
-            for key, value in zip(node.keys, node.values, strict=True)
-            if key is not None
-        }
-    return written.of(node)
+        return _object(node, written)
+    named = node.func if isinstance(node, ast.Call) else node
+    while isinstance(named, ast.Attribute):
+        named = named.value
+    if isinstance(named, ast.Name):
+        return written.of(node)
+    raise MalformedCallError(f"an expression is not computed: {_short(written.of(node))}")
+
+
+def _object(node: ast.Dict, written: _Source) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, value in zip(node.keys, node.values, strict=True):
+        name = str(_literal(key, written)) if key is not None else ""
+        if name in made:
+            raise MalformedCallError(f"the key `{_short(name)}` is given twice")
+        made[name] = _literal(value, written)
+    return made
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"
