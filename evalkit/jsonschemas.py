@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +19,7 @@ from referencing.jsonschema import DRAFT202012
 
 from evalkit.fingerprint import canonical_json
 
-__all__ = ["schema_problems", "value_problems"]
+__all__ = ["Fault", "schema_problems", "value_faults", "value_problems"]
 
 _NO_SCHEMAS = frozenset({"const", "default", "enum", "examples"})
 """Keywords that hold values, in which ``$ref`` would be an ordinary key."""
@@ -58,24 +59,42 @@ def _references(schema: Any) -> Iterator[str]:
             yield from _references(item)
 
 
-def value_problems(schema: Any, value: Any) -> list[str]:
-    """Why ``value`` does not fit ``schema``, each with the path; empty when it fits.
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One way in which a value does not fit a schema."""
 
-    A schema that cannot be followed to its end is a problem of every value.
+    path: str
+    """Where, with dots: ``payments.0.amount``; empty for the value itself."""
+    keyword: str
+    """The keyword that does not hold, such as ``type``, ``required``, ``additionalProperties``; ``$ref`` where the
+    schema cannot be followed to its end."""
+    message: str
+
+
+def value_faults(schema: Any, value: Any) -> list[Fault]:
+    """Why ``value`` does not fit ``schema``, in the order of the paths; empty when it fits.
+
+    A schema that cannot be followed to its end is a fault of every value. ``format`` is an annotation, as 2020-12 has
+    it, and arguments that a schema does not name fit it unless it says ``additionalProperties: false``.
     """
     validator = _validator(canonical_json(schema))
     try:
         problems = sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path])
     except Unresolvable as error:
-        return [f"the schema refers to `{error.ref}`, which is not inside it"]
+        return [Fault("", "$ref", f"the schema refers to `{error.ref}`, which is not inside it")]
     except RecursionError:
-        return ["the schema refers to itself without end, or the value is nested too deeply"]
+        return [Fault("", "$ref", "the schema refers to itself without end, or the value is nested too deeply")]
     result = []
     for problem in problems:
         deepest = best_match([problem]) or problem
         where = ".".join(str(part) for part in deepest.absolute_path)
-        result.append(f"{where}: {deepest.message}" if where else deepest.message)
+        result.append(Fault(where, str(deepest.validator), deepest.message))
     return result
+
+
+def value_problems(schema: Any, value: Any) -> list[str]:
+    """Why ``value`` does not fit ``schema``, a sentence each with the path; see :func:`value_faults`."""
+    return [f"{fault.path}: {fault.message}" if fault.path else fault.message for fault in value_faults(schema, value)]
 
 
 @lru_cache(maxsize=1024)

@@ -33,6 +33,7 @@ from evalkit.gate import Verdict
 from evalkit.records import Case, Expectation, Message
 from evalkit.session import Outcome
 from evalkit.stats import Paired, paired_difference
+from evalkit_graders.verification.bfcl import case_of
 
 GATE = {"critical": None, "history": {"runs": 0}}
 """No history: there is one run of each configuration, and reading the runs of other ones would only take time."""
@@ -169,14 +170,14 @@ def of_bfcl(data: Path, folder: Path) -> Iterator[tuple[str, Iterator[Judged]]]:
     cases = {}
     for row in read_rows(data / "bfcl_v1_cases.parquet"):
         try:
-            cases[row["case_id"]] = bfcl.case(row)
+            cases[row["case_id"]] = case_of(row)
         except (AttributeError, TypeError):
             continue  # one case, whose possible answer is not a list of calls
     results = read_rows(data / "bfcl_v1_results.parquet", ["case_id", "model", "raw"])
     for mode, form, pairs in (("prompt mode", "python", PROMPT), ("function calling", "native", NATIVE)):
         made = folder / form
         made.mkdir(parents=True)
-        archive = Archive(made, "bfcl", {"tool_calls": form, "graders": ["tool_call"], "gate": GATE})
+        archive = Archive(made, "bfcl", {"tool_calls": form, "graders": [bfcl.AS_BFCL], "gate": GATE})
         archive.add_cases(cases.values(), licence="Apache-2.0")
         answers = {
             model: list(

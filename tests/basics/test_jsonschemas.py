@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.jsonschemas import schema_problems, value_problems
+from evalkit.jsonschemas import Fault, schema_problems, value_faults, value_problems
 from tests.basics.strategies import JSON
 
 ORDER = {
@@ -206,3 +206,29 @@ def test_a_schema_never_makes_evalkit_ask_an_address() -> None:
         finally:
             assert asked == []
     assert all(address in problem for (problem,) in problems)
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "keyword"),
+    [
+        ({}, "", "required"),
+        ({"order": 7}, "order", "type"),
+        ({"order": "K-1"}, "order", "pattern"),
+        ({"order": "K-1234", "amount": 0}, "amount", "minimum"),
+        ({"order": "K-1234", "now": True}, "", "additionalProperties"),
+        ({"order": "K-1234", "lines": [{"sku": "A"}, {"sku": 1}]}, "lines.1.sku", "type"),
+    ],
+)
+def test_a_fault_says_where_it_is_and_which_keyword_does_not_hold(value: Any, path: str, keyword: str) -> None:
+    (fault,) = value_faults(ORDER, value)
+    assert (fault.path, fault.keyword) == (path, keyword)
+    assert value_problems(ORDER, value) == [f"{path}: {fault.message}" if path else fault.message]
+
+
+def test_a_reference_that_leads_nowhere_is_a_fault_of_every_value() -> None:
+    found = value_faults({"properties": {"a": {"$ref": "#/$defs/none"}}}, {"a": 1})
+    assert found == [Fault("", "$ref", "the schema refers to `/$defs/none`, which is not inside it")]
+
+
+def test_a_format_is_an_annotation() -> None:
+    assert value_faults({"properties": {"day": {"type": "string", "format": "date"}}}, {"day": "tomorrow"}) == []

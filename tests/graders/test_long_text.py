@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from .made import case, grader, score, trace
+from evalkit.records import ExpectedCall
+
+from .made import case, grader, score, trace, wants
 
 SIZE = 50_000
 PIECES = (
@@ -25,6 +27,14 @@ def test_a_long_answer_is_graded_in_bounded_time(piece: str, name: str) -> None:
     asked = case(facts=(("30 days",),), forbidden=("14 Harbour Lane",))
     answer = (piece * (SIZE // len(piece) + 1))[:SIZE]
     assert score(grader(name), asked, trace(answer, documents=(SOURCE,))).status in ("ok", "not_applicable")
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("piece", [*PIECES, "{", "f(a=", "```\n", '{"name": "f", "arguments": {}}\n'])
+def test_calls_are_looked_for_in_a_long_answer_in_bounded_time(piece: str) -> None:
+    answer = (piece * (SIZE // len(piece) + 1))[:SIZE]
+    found = score(grader("tool_call", read_text=True), case(tools=wants(ExpectedCall("f"))), trace(answer))
+    assert (found.status, found.passed) == ("ok", False)
 
 
 @pytest.mark.timeout(30)
