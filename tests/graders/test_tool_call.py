@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from evalkit.fingerprint import canonical_json
 from evalkit.records import ExpectedCall, Score, ToolEvent, ToolExpectation, ToolSpec
+from tests.basics.strategies import JSON
 
 from .made import calls, case, grader, score, trace, wants
 
@@ -458,21 +459,14 @@ def test_prose_calls_nothing() -> None:
     assert score(grader("tool_call", read_text=True), case(), trace("You have 30 days.")).status == "not_applicable"
 
 
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=8,
-)
-
-
 @settings(deadline=None, max_examples=100)
-@given(JSON_VALUES, st.sampled_from(["normalised", "lenient", "exact"]), st.sampled_from(["equal", "strict"]))
+@given(JSON, st.sampled_from(["normalised", "lenient", "exact"]), st.sampled_from(["equal", "strict"]))
 def test_a_value_is_itself(value: Any, text: str, numbers: str) -> None:
     assert one(value, value, text=text, numbers=numbers) is True
 
 
 @settings(deadline=None, max_examples=100)
-@given(JSON_VALUES, JSON_VALUES)
+@given(JSON, JSON)
 def test_exact_and_strict_values_are_equal_only_where_their_json_is(left: Any, right: Any) -> None:
     same = canonical_json(left) == canonical_json(right)
     minus_zero = "-0.0" in repr((left, right))

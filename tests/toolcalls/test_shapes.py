@@ -12,16 +12,10 @@ from hypothesis import strategies as st
 
 from evalkit.records import ToolCall
 from evalkit.toolcalls import DecodeError, MalformedCallError, raw_calls, read_calls
+from tests.basics.strategies import OBJECT
 
 Calls = list[tuple[str, dict[str, Any]]]
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
-    max_leaves=6,
-)
-CALLS = st.lists(
-    st.tuples(st.text(min_size=1, max_size=8), st.dictionaries(st.text(max_size=5), VALUES, max_size=3)), max_size=4
-)
+CALLS = st.lists(st.tuples(st.text(min_size=1, max_size=8), OBJECT), max_size=4)
 
 
 def chat_calls(calls: Calls) -> list[dict[str, Any]]:
