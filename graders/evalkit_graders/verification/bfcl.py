@@ -39,6 +39,10 @@ __all__ = ["AS_BFCL", "VERIFICATION", "case_of", "native_calls"]
 AS_BFCL = ToolCallValidity(text="lenient", numbers="strict", schema="ignore")
 """The grader as the leaderboard's checker compares."""
 
+_CASES, _RESULTS, _MUTATIONS = "bfcl_v1_cases.parquet", "bfcl_v1_results.parquet", "bfcl_mutations.parquet"
+_COLUMNS = ["case_id", "fc", "raw", "decoded", "bfcl_valid", "head_valid"]
+_DEFAULT = "the default takes 5.0 for an integer and holds calls to the schema, and punctuation in texts counts"
+
 _TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": None}
 _MOST = 200
 """Whole values that one accepted value of an object or list is spelled out to."""
@@ -146,10 +150,6 @@ def _event(call: RawCall) -> ToolEvent:
         return ToolEvent(call.name, call.arguments, schema_errors=(f"arguments are not JSON: {error}",))
 
 
-_CASES, _RESULTS, _MUTATIONS = "bfcl_v1_cases.parquet", "bfcl_v1_results.parquet", "bfcl_mutations.parquet"
-_COLUMNS = ["case_id", "fc", "raw", "decoded", "bfcl_valid", "head_valid"]
-
-
 @dataclass
 class _Tally:
     """On which rows the grader says what the checker says."""
@@ -192,9 +192,6 @@ def measure(folder: Path) -> Iterator[Figure]:
         "BFCL v1, 9 models that write calls as text, decoded", "agreement with today's checker", None, how
     )
     yield from _mutations(folder, cases)
-
-
-_DEFAULT = "the default takes 5.0 for an integer and holds calls to the schema, and punctuation in texts counts"
 
 
 def _mutations(folder: Path, cases: Mapping[str, Case]) -> Iterator[Figure]:
