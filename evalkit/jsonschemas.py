@@ -19,7 +19,7 @@ from referencing.jsonschema import DRAFT202012
 
 from evalkit.fingerprint import canonical_json
 
-__all__ = ["Fault", "schema_problems", "value_faults", "value_problems"]
+__all__ = ["Fault", "schema_problems", "value_faults", "value_problems", "value_schema_problems"]
 
 _NO_SCHEMAS = frozenset({"const", "default", "enum", "examples"})
 """Keywords that hold values, in which ``$ref`` would be an ordinary key."""
@@ -29,13 +29,19 @@ def schema_problems(schema: Any) -> list[str]:
     """Why ``schema`` is not a JSON Schema for a tool's arguments; empty when it is one."""
     if not isinstance(schema, Mapping):
         return ["the parameters must be a JSON Schema object"]
+    problems = value_schema_problems(schema)
+    if not problems and schema and schema.get("type", "object") != "object":
+        return ["the arguments of a tool are an object: `type: object`"]
+    return problems
+
+
+def value_schema_problems(schema: Mapping[str, Any]) -> list[str]:
+    """Why ``schema`` is not a JSON Schema of any value; empty when it is one."""
     try:
         Draft202012Validator.check_schema(dict(schema))
     except SchemaError as error:
         where = ".".join(str(part) for part in error.absolute_path)
         return [f"not JSON Schema: {error.message}" + (f" (at {where})" if where else "")]
-    if schema and schema.get("type", "object") != "object":
-        return ["the arguments of a tool are an object: `type: object`"]
     resolver = Registry().resolver_with_root(DRAFT202012.create_resource(dict(schema)))
     result = []
     for reference in sorted(set(_references(schema))):

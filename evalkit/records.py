@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 __all__ = [
+    "AnswerMatch",
     "Behaviour",
     "Case",
     "Component",
@@ -146,6 +147,40 @@ class ToolExpectation:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerMatch:
+    """What the answer itself has to be. Each kind reads the keys that name it; any other key is to be left out."""
+
+    kind: Literal["exact", "choice", "number", "set", "json", "regex"]
+    texts: tuple[str, ...] = ()
+    """exact: the accepted answers; choice: the right letters; set: its members."""
+    fold: Literal["squad", "drop", "math", "case", "none"] = "squad"
+    """exact, set: what does not count when texts are compared, by the convention of a benchmark; ``case`` is case
+    and blanks alone."""
+    value: float | None = None
+    """number: what it must be, in ``unit``."""
+    tolerance: float = 0.0
+    """number: how far it may be off, in ``unit``."""
+    relative: float = 0.0
+    """number: how far it may be off as a share of ``value``; the wider of the two counts."""
+    unit: str = ""
+    """number: ``%``, ``EUR``, ``days``, ``km``, ``kg``, ``MB``...; other units of its family are converted."""
+    ordered: bool = False
+    """set: whether the members must come in this order."""
+    schema: Mapping[str, Json] = field(default_factory=dict)
+    """json: a JSON Schema (2020-12) that it must fit."""
+    fields: Mapping[str, Json] = field(default_factory=dict)
+    """json: the values that it must hold, nested as there; keys that are not named may be anything."""
+    tolerances: Mapping[str, Json] = field(default_factory=dict)
+    """json: how far a number of ``fields`` may be off, by its way (``lines.*.price``): ``0.01``, or ``"1%"``."""
+    ignored: tuple[str, ...] = ()
+    """json: ways of ``fields`` that are not compared."""
+    pattern: str = ""
+    """regex: a regular expression of Python without references and lookaround."""
+    whole: bool = False
+    """regex: whether it must fit the whole answer, without the blanks around it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Expectation:
     """What is right in a case. What is not said is not checked."""
 
@@ -159,6 +194,8 @@ class Expectation:
     citations: tuple[str, ...] = ()
     """Ids of the documents that the answer must cite."""
     tools: ToolExpectation | None = None
+    match: AnswerMatch | None = None
+    """What the answer itself must be: a text, a choice, a number, a set, JSON, or what fits a pattern."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ _PUBLIC_KEY = b"evalkit public redaction key 1"
 _VERSION = 1
 """Goes up when a check or the form of a token changes; the patterns are in the fingerprint themselves."""
 _SECRET = "[secret]"  # noqa: S105 - the mask, not a key
-_FOREIGN = frozenset({"arguments", "result", "variables"})
+_FOREIGN = frozenset({"arguments", "fields", "result", "variables"})
 """Fields of records that hold JSON of others: keys and whole numbers are data there."""
 
 _BLANK = r" \u00a0\u202f"

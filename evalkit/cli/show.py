@@ -146,6 +146,7 @@ def _show_case(project: Project, folder: RunFolder, case_id: str, output: str) -
 
 
 def _describe_case(case: Case) -> str:
+    from evalkit import codec
     from evalkit.text import log_safe
 
     keys = " · ".join(f"{key} {value}" for key, value in case.slice_keys.items())
@@ -158,6 +159,9 @@ def _describe_case(case: Case) -> str:
         lines.append("  must not say: " + "; ".join(case.expect.forbidden))
     if case.expect.citations:
         lines.append("  must cite: " + "; ".join(case.expect.citations))
+    if case.expect.match:
+        stated = codec.plain(case.expect.match, exclude_defaults=True)
+        lines.append("  must be: " + json.dumps(stated, ensure_ascii=False))
     tools = case.expect.tools
     if tools and tools.alternatives:
         between = " then " if tools.order == "strict" else " and "

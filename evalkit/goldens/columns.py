@@ -87,8 +87,8 @@ def _decode(hint: Any, array: Any, loads: Loads) -> Sequence[Any]:
         raise Unfit
     if hint is str:
         return _texts(array)
-    if hint is bool:
-        return typing.cast("Sequence[bool]", array.to_pylist())
+    if hint in {bool, float}:
+        return typing.cast("Sequence[Any]", array.to_pylist())
     if origin is Literal:
         return _words(array, frozenset(typing.get_args(hint)))
     if origin is tuple:
@@ -199,7 +199,7 @@ def _check(hint: Any, array: Any, loads: Loads) -> None:
         _check(typing.get_args(hint)[0], array.flatten(), loads)
     elif dataclasses.is_dataclass(hint):
         check_records(hint, {field.name: array.field(index) for index, field in enumerate(array.type)}, loads)
-    elif hint not in {str, bool}:
+    elif hint not in {str, bool, float}:
         pairs = array.flatten()
         if pairs.null_count or any(pairs.field(index).null_count for index in (0, 1)):
             raise Unfit

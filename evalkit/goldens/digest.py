@@ -13,6 +13,9 @@ list       ``L``, the number of items in decimal, ``[``, the items, ``]``
 struct     ``{``, for each field its name as a string and its value, ``}``
 =========  ==========================================================================
 
+A field that golden sets got later (:data:`evalkit.goldens.schema.LATER`) is left out where it is null, so that a
+set that does not use it keeps its digest.
+
 A case digest is SHA-256 over the struct of all columns in schema order; the set digest is
 SHA-256 over the schema version and the case digests in id order. The form is injective.
 """
@@ -31,7 +34,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evalkit.fingerprint import fingerprint_stream
-from evalkit.goldens.schema import SCHEMA_VERSION
+from evalkit.goldens.schema import LATER, SCHEMA_VERSION
 
 __all__ = ["WIDTH", "Digests", "canonical_value", "case_digests", "row_digests", "set_digest"]
 
@@ -168,7 +171,13 @@ def _encode_struct(array: pa.StructArray) -> list[Part]:
     parts: list[Part] = [b"{"]
     for index, field in enumerate(array.type):
         name = field.name.encode()
-        parts += [b"S%d:%s" % (len(name), name), *_encode(array.field(index))]
+        head = b"S%d:%s" % (len(name), name)
+        values = array.field(index)
+        if field.name not in LATER:
+            parts += [head, *_encode(values)]
+        elif values.null_count < len(values):
+            there = _joined([head, *_encode_values(values)], len(values))
+            parts.append(pc.if_else(values.is_valid(), there, pa.scalar(b"", pa.large_binary())))
     return [*parts, b"}"]
 
 
@@ -224,5 +233,6 @@ def canonical_value(value: Any) -> bytes:
         content = value.encode()
         return b"S%d:%s" % (len(content), content)
     if isinstance(value, dict):
-        return b"{" + b"".join(canonical_value(key) + canonical_value(item) for key, item in value.items()) + b"}"
+        there = [(key, item) for key, item in value.items() if item is not None or key not in LATER]
+        return b"{" + b"".join(canonical_value(key) + canonical_value(item) for key, item in there) + b"}"
     return b"L%d[" % len(value) + b"".join(canonical_value(item) for item in value) + b"]"

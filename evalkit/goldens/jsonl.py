@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import codec
+from evalkit.goldens.matches import match_problems
 from evalkit.goldens.source import Place, check_data, decode_record, read_json_lines
 from evalkit.records import Case, Json
 from evalkit.text import visible
@@ -47,7 +48,11 @@ def case_from_json(data: Any, *, file: Path | str | None = None, line: int | Non
 
 
 def _decode(data: dict[str, Any], place: Place) -> Case:
-    return decode_record(Case, _long_form(data), replace(place, key=f"{data.get('id', '?')}: "))
+    at = replace(place, key=f"{data.get('id', '?')}: ")
+    case = decode_record(Case, _long_form(data), at)
+    for problem in match_problems(case.expect.match):
+        raise at.at("expect", "match", problem.key).error(problem.message, problem.value, fix=problem.fix)
+    return case
 
 
 def _long_form(data: dict[str, Any]) -> dict[str, Any]:

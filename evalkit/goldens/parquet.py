@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from evalkit.atomic import atomic_path
 from evalkit.errors import GoldenSetError
-from evalkit.goldens.schema import CASE_SCHEMA, SCHEMA_VERSION
+from evalkit.goldens.schema import CASE_SCHEMA, LATER, SCHEMA_VERSION
 
 __all__ = [
     "PIECE",
@@ -160,7 +160,7 @@ def _checked(table: pa.Table, names: list[str], path: Path) -> pa.Table:
     """Columns in this version's types, their buffers and texts checked."""
     schema = pa.schema([CASE_SCHEMA.field(name) for name in names])
     try:
-        table = table.select(names).cast(schema)
+        table = _with_later(table.select(names)).cast(schema)
     except (pa.ArrowException, ValueError, KeyError) as error:
         raise GoldenSetError(f"a column has the wrong type: {str(error).splitlines()[0]}", file=path) from None
     try:
@@ -168,6 +168,28 @@ def _checked(table: pa.Table, names: list[str], path: Path) -> pa.Table:
     except pa.ArrowException as error:
         raise _unreadable(path, error) from None
     return table
+
+
+def _with_later(table: pa.Table) -> pa.Table:
+    """The rows with the fields that the layout has got since they were written, without values."""
+    place = table.schema.get_field_index("expect")
+    if place < 0 or not pa.types.is_struct(table.schema.field(place).type):
+        return table
+    kind = table.schema.field(place).type
+    known = {field.name for field in kind}
+    added = [field for field in CASE_SCHEMA.field("expect").type if field.name in LATER and field.name not in known]
+    if not added:
+        return table
+    fields = [*kind, *added]
+    chunks = [
+        pa.StructArray.from_arrays(
+            [*(chunk.field(index) for index in range(len(known))), *(pa.nulls(len(chunk), new.type) for new in added)],
+            fields=fields,
+            mask=chunk.is_null(),
+        )
+        for chunk in table.column(place).chunks
+    ]
+    return table.set_column(place, "expect", pa.chunked_array(chunks, pa.struct(fields)))
 
 
 def _unreadable(path: Path, error: Exception) -> GoldenSetError:

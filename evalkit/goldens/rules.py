@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import quote
 
 from evalkit.fingerprint import canonical_json
+from evalkit.goldens.matches import match_problems
 from evalkit.jsonschemas import schema_problems, value_problems
 from evalkit.records import Case, Json, ToolSpec
 
@@ -45,6 +46,8 @@ def validate_case(
     yield from _keys(case)
     yield from _documents(case, corpus_ids)
     yield from _facts(case)
+    for found in match_problems(case.expect.match):
+        yield Finding("error", "match", f"{found.message}: {found.fix}", case.id, f"expect.match.{found.key}")
     broken: set[str] = set()
     for index, tool in enumerate(case.tools):
         for problem in schema_problems(tool.parameters):
@@ -116,7 +119,8 @@ def _facts(case: Case) -> Iterator[Finding]:
                 yield Finding(
                     "error", "contradiction", f"`{wording}` is both required and forbidden", case.id, "expect.facts"
                 )
-    if expect.behaviour == "answer" and not (expect.facts or expect.tools or expect.answer or expect.forbidden):
+    stated = expect.facts or expect.tools or expect.answer or expect.forbidden or expect.match
+    if expect.behaviour == "answer" and not stated:
         yield Finding(
             "warning", "nothing-expected", "an answer is expected but nothing of it is checked", case.id, "expect"
         )

@@ -22,10 +22,13 @@ from evalkit.goldens.columns import Unfit, check_records, decode_records, encode
 from evalkit.goldens.source import Place, parse_json
 from evalkit.records import Case, Json
 
-__all__ = ["CASE_SCHEMA", "SCHEMA_VERSION", "cases_to_table", "check_cases", "table_to_cases"]
+__all__ = ["CASE_SCHEMA", "LATER", "SCHEMA_VERSION", "cases_to_table", "check_cases", "table_to_cases"]
 
 SCHEMA_VERSION = "1"
 """Of the Parquet layout. Readers refuse a newer one."""
+
+LATER = ("match",)
+"""Fields of ``expect`` that files of the same layout may lack. One that is null is no content: no digest has it."""
 
 _SUSPECT = re.compile(r"\\u|NaN|Infinity|[eE][+-]?\d{3}")
 """What JSON text must have to hold a lone surrogate or a number that is not finite."""
@@ -40,7 +43,26 @@ _REBUILD = "restore the file from version control, or build it again: evalkit go
 _TEXT = pa.string()
 _TEXTS = pa.list_(pa.string())
 _CALL = pa.struct([("name", _TEXT), ("arguments_json", _TEXT), ("id", _TEXT)])
+_NUMBER = pa.float64()
 _EXPECTED_CALL = pa.struct([("name", _TEXT), ("arguments_json", _TEXT), ("optional", _TEXTS), ("free", _TEXTS)])
+_MATCH = pa.struct(
+    [
+        ("kind", _TEXT),
+        ("texts", _TEXTS),
+        ("fold", _TEXT),
+        ("value", _NUMBER),
+        ("tolerance", _NUMBER),
+        ("relative", _NUMBER),
+        ("unit", _TEXT),
+        ("ordered", pa.bool_()),
+        ("schema_json", _TEXT),
+        ("fields_json", _TEXT),
+        ("tolerances_json", _TEXT),
+        ("ignored", _TEXTS),
+        ("pattern", _TEXT),
+        ("whole", pa.bool_()),
+    ]
+)
 
 CASE_SCHEMA = pa.schema(
     [
@@ -72,6 +94,7 @@ CASE_SCHEMA = pa.schema(
                             ]
                         ),
                     ),
+                    ("match", _MATCH),
                 ]
             ),
         ),
@@ -241,6 +264,8 @@ def _from_row(row: Mapping[str, Any]) -> dict[str, Any]:
                 [_from_json(call, "arguments") for call in path] for path in expect["tools"]["alternatives"]
             ],
         }
+    if expect["match"] is not None:
+        expect["match"] = _from_json(expect["match"], "schema", "fields", "tolerances")
     case = {key: value for key, value in row.items() if key != "variables_json"}
     return {
         **case,

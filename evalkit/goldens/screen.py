@@ -55,6 +55,7 @@ class Screen:
             | self._facts()
             | self._unsupported_facts()
             | self._tools()
+            | self._matches()
         )
 
     @cached_property
@@ -182,6 +183,10 @@ class Screen:
         broken = _where(tools.values("parameters_json"), lambda text: bool(schema_problems(json.loads(text))))
         expected: Mask = pc.struct_field(self._expect, "tools").is_valid().to_numpy(zero_copy_only=False)
         return tools.any(broken) | expected
+
+    def _matches(self) -> Mask:
+        stated: Mask = pc.struct_field(self._expect, "match").is_valid().to_numpy(zero_copy_only=False)
+        return stated
 
 
 class _Lists:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from evalkit.codec import decode, encode, plain
 from evalkit.grading.textual import contains
 from evalkit.records import (
+    AnswerMatch,
     Case,
     Document,
     Expectation,
@@ -82,6 +83,10 @@ CASE = Case(
     expect=Expectation(
         "answer", (("fact", "other wording"),), ("forbidden",), "answer", ("citation",),
         ToolExpectation(((ExpectedCall("t", {"a": ("x", {"b": "y"})}, ("o",), ("f",)),),), "strict", ("never",)),
+        AnswerMatch(
+            "json", ("text",), "case", 1.0, 0.5, 0.1, "days", True, {"properties": {"a": {"const": "x"}}},
+            {"a": ["x", {"b": "y"}]}, {"a": "1%"}, ("a.*.b",), "pattern", True,
+        ),
     ),
     context=(Document("d", "text", "title", "2026-01-01", "mail", "tenant", ("role",), trusted=False),),
     tools=(ToolSpec("t", "description", {"properties": {"a": {"description": "d"}}}, "money"),),
@@ -90,7 +95,19 @@ CASE = Case(
     tenant="t", role="r", locale="en", intent="i", risk="high", critical=True, cluster="k",
     slices={"s": "x"}, tags=("t",), provenance=Provenance("source", "author", "2026-01-01", "reference"), notes="n",
 )  # fmt: skip
-FIXED = {"status", "verdict", "point", "severity", "source", "behaviour", "order", "side_effect", "risk"}
+FIXED = {
+    "status",
+    "verdict",
+    "point",
+    "severity",
+    "source",
+    "behaviour",
+    "order",
+    "side_effect",
+    "risk",
+    "kind",
+    "fold",
+}
 """Fields, somewhere in a record, whose values are names of a fixed list."""
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from evalkit.codec import plain
 from evalkit.goldens import Card
 from evalkit.records import (
+    AnswerMatch,
     Case,
     Document,
     Expectation,
@@ -51,6 +52,17 @@ EXPECTED_CALLS = st.builds(
     optional=TEXTS,
     free=TEXTS,
 )
+MATCHES = (
+    AnswerMatch("exact", ("Paris", "París"), fold="case"),
+    AnswerMatch("choice", ("B",)),
+    AnswerMatch("number", value=30.0, tolerance=0.5, relative=0.01, unit="days"),
+    AnswerMatch("number", value=-0.1),
+    AnswerMatch("set", ("red", "green"), ordered=True),
+    AnswerMatch("json", schema={"type": "object"}, fields={"a": {"b": [1, 2.5]}, "c": 1}, tolerances={"c": "1%"}),
+    AnswerMatch("json", fields={"a": 1}, ignored=("a",)),
+    AnswerMatch("regex", pattern=r"^K-\d+$", whole=True),
+)
+"""Of each kind, with each of its keys."""
 EXPECTATIONS = st.builds(
     Expectation,
     behaviour=st.sampled_from(["answer", "refuse", "clarify", "abstain", "escalate"]),
@@ -65,6 +77,7 @@ EXPECTATIONS = st.builds(
         order=st.sampled_from(["any", "strict"]),
         forbidden=TEXTS,
     ),
+    match=st.none() | st.sampled_from(MATCHES),
 )
 DOCUMENTS = st.builds(
     Document,

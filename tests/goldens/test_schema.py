@@ -91,7 +91,7 @@ def record_names(kind: Any) -> Any:
     if not dataclasses.is_dataclass(kind):
         return None
     hints = typing.get_type_hints(kind)
-    free = {"arguments", "parameters", "result", "variables"}
+    free = {"arguments", "parameters", "result", "variables", "schema", "fields", "tolerances"}
     return [
         (f"{field.name}_json", None)
         if field.name in free

@@ -17,6 +17,7 @@ from evalkit.goldens import Finding, GoldenSet, build, dump_jsonl, from_cases, l
 from evalkit.goldens.rows import FileRows, TableRows
 from evalkit.goldens.validate import validate_case
 from evalkit.records import (
+    AnswerMatch,
     Case,
     Document,
     Expectation,
@@ -97,6 +98,7 @@ BREAKING: list[tuple[str, str, str, Case]] = [
     ("empty-fact", "error", "expect.facts[0]", expecting(facts=(("30 days", " "),))),
     ("contradiction", "error", "expect.facts", expecting(facts=(("a", "30 Days"),), forbidden=("30 dAYS",))),
     ("contradiction", "error", "expect.tools", calling(ExpectedCall("refund"), forbidden=("refund",))),
+    ("match", "error", "expect.match.texts", expecting(match=AnswerMatch("set"))),
     ("nothing-expected", "warning", "expect", expecting()),
     ("nothing-expected", "warning", "expect", expecting(citations=("corpus-1",))),
     ("fact-source", "note", "expect.facts[0]", good(context=(replace(DOCUMENT, text="None."),))),
@@ -123,6 +125,8 @@ def test_a_broken_rule_is_found_with_level_case_and_key(rule: str, level: str, k
 
 
 KEEPING: list[tuple[str, Case]] = [
+    ("nothing-expected", expecting(match=AnswerMatch("number", value=30.0))),
+    ("match", expecting(match=AnswerMatch("number", value=30.0))),
     ("no-input", said(USER)),
     ("last-turn", said(USER, ANSWER, USER)),
     ("last-turn", said(USER, Message("assistant", tool_calls=(CALL,)), Message("tool", "found"))),

@@ -121,7 +121,7 @@ def _double(draft: Draft, case_id: str, first: Place) -> GoldenSetError:
 def _note_expectations(cases: Sequence[Case], notes: Notes) -> None:
     for case in cases:
         expect = case.expect
-        checked = expect.behaviour != "answer" or expect.facts or expect.forbidden or expect.tools
+        checked = expect.behaviour != "answer" or expect.facts or expect.forbidden or expect.tools or expect.match
         if not checked and expect.answer:
             notes.count(
                 "1 case has a reference answer but no facts: graders that look for facts have nothing to look for",
