@@ -144,6 +144,9 @@ def test_the_letter_that_an_answer_chooses(answer: str, letter: str | None) -> N
         ("5k", 5000, "", "en"),
         ("order K-2071: 3 items", 3, "", "en"),
         ("10 working days", 10, "working days", "en"),
+        ("EUR12.50 since 12.05.2026, 10:30", 12.5, "EUR", "en"),
+        ("12 since 2026-05-12", 12, "", "en"),
+        ("see 3.5.1: at most 4", 4, "", "en"),
     ],
 )
 def test_a_number_is_read_as_it_is_written(answer: str, value: float, unit: str, locale: str) -> None:
@@ -179,6 +182,8 @@ def test_another_number_or_unit_is_named(answer: str, value: float, unit: str, l
         ("**72** is right, as 7 and 8 show.", "marked", True),
         ("The answer is 72, for 3 reasons.", "marked", True),
         (r"\boxed{72} of 100", "marked", True),
+        ("**Answer: 72**\nIt took 5 steps.", "marked", True),
+        ("My answer took 5 steps. It is 72.", "marked", True),
         ("In 3 steps we reach 72.", "marked", True),
         ("We reach 72 in 3 steps.", "marked", False),
         ("In 3 steps we reach 72.", "last", True),

@@ -8,8 +8,8 @@ __all__ = ["boxed", "marked", "unfenced"]
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s?\{")
 _PHRASE = re.compile(
-    r"(?:\b(?:final answer|the answer|answer|antwort|ergebnis|réponse|resultado|respuesta|risposta|resposta)"
-    r"(?: (?:is|ist|lautet|est|es|è|é))?\b\**[ \t]{0,3}:?\**|答案[是为:：])[ \t]{0,3}(?=\S)",
+    r"(?:\b(?:final answer|answer|antwort|ergebnis|réponse|resultado|respuesta|risposta|resposta)"
+    r"(?:[ \t](?:is|ist|lautet|est|es|è|é|would be)\b[ \t]?:?|\**[ \t]?:)|答案(?:[是为]|[:：]))[ \t*]{0,5}(?=[^\s*])",
     re.IGNORECASE,
 )
 _BOLD = re.compile(r"\*\*([^*\n]{1,300})\*\*")
@@ -34,7 +34,7 @@ def marked(text: str) -> str | None:
     for phrase in _PHRASE.finditer(text):  # noqa: B007 - the last one is wanted
         pass
     if phrase is not None:
-        return text[phrase.end() : phrase.end() + _MOST].split("\n", 1)[0].strip()
+        return text[phrase.end() : phrase.end() + _MOST].split("\n", 1)[0].strip().rstrip("*")
     bold = _BOLD.findall(text)
     return bold[-1].strip() if bold else None
 

@@ -21,11 +21,13 @@ _GROUPS = "'’\u00a0\u2009\u202f "
 _SIGN = r"(?:(?<![\w)\]])[-−+])?"
 _DIGITS = r"\d{1,3}(?:['’\u00a0\u2009\u202f ]\d{3}){1,8}(?![\d])(?:[.,]\d{1,30})?|\d[\d.,]{0,40}\d|\d"
 _TOKEN = re.compile(
-    rf"(?<![A-Za-zÀ-ɏ0-9_.,])(?<![A-Za-z]-)(?P<sign>{_SIGN})[$€£¥]?\s?(?P<digits>{_DIGITS})"
+    rf"(?:(?<![A-Za-zÀ-ɏ0-9_.,])|(?<=EUR)|(?<=USD)|(?<=GBP)|(?<=CHF))(?<![A-Za-z]-)(?P<sign>{_SIGN})[$€£¥]?\s?(?P<digits>{_DIGITS})"
     r"(?P<power>[eE][-+]?\d{1,3}(?![\w])|\s?(?:×|·|\\times|\*|x)\s?10\^\{?[-−+]?\d{1,3}\}?)?"
     r"(?P<over>/\d{1,12}(?![\d/]))?"
 )
 _LATEX = re.compile(r"(?P<sign>-?)\\[dt]?frac\{(?P<top>-?\d{1,15})\}\{(?P<bottom>\d{1,15})\}")
+_DATE_OR_TIME = re.compile(r"(?<!\d)(?:\d{1,4}([./-])\d{1,2}\1\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?)(?!\d)")
+"""Also versions and sections, ``3.5.1``: none of them is a number."""
 _HALVES = {"½": " 1/2", "¼": " 1/4", "¾": " 3/4"}
 _MULTIPLIERS = {
     1e3: "thousand tausend mille mil mila k",
@@ -68,6 +70,8 @@ def _multipliers() -> dict[str, float]:
 def quantities(text: str, locale: str = "en") -> list[Quantity]:
     """The numbers of a text with their units, in order; number words, up to twelve, only where no digit stands.
 
+    Dates, times of day and identifiers are no numbers.
+
     A single separator before three digits is ambiguous: between one and three digits the locale says whether it groups,
     except in amounts of money, where it does.
 
@@ -77,7 +81,7 @@ def quantities(text: str, locale: str = "en") -> list[Quantity]:
     """
     for sign, written in _HALVES.items():
         text = text.replace(sign, written)
-    text = text.replace("\\%", "%").replace("\\$", "$")
+    text = _DATE_OR_TIME.sub(" ", text.replace("\\%", "%").replace("\\$", "$"))
     found = [*_latex(text), *_written(_LATEX.sub(" ", text), locale)]
     if found:
         return found
