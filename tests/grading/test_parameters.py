@@ -46,7 +46,7 @@ def test_a_grader_named_twice_is_an_error() -> None:
     [
         ("cost", {"max_eur": 1}, "graders.cost.params.max_eur", "parameters: max_usd"),
         ("refusal", {"strict": True}, "graders.refusal.params.strict", "parameters: unable_is_refusal"),
-        ("answer", {"margin": 1}, "graders.answer.params.margin", "parameters: none"),
+        ("ttft", {"margin": 1}, "graders.ttft.params.margin", "parameters: max_seconds"),
     ],
 )
 def test_an_unknown_parameter_is_an_error_that_lists_the_known_ones(
