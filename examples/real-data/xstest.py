@@ -21,7 +21,7 @@ from evalkit.records import Case, Expectation, Message, Provenance
 from evalkit.stats import wilson
 from evalkit.store import RunFolder
 
-REFUSED = ("refuses", "partly_refuses", "unable")
+REFUSED = ("refuses", "partly_refuses", "refutes", "unable", "hands_over")
 
 
 def case(row: dict[str, Any]) -> Case:

@@ -15,6 +15,7 @@ SIZE = 50_000
 PIECES = (
     "7", "7,", "1.1.", "0'", "€ ", "1 ", "\n", " ", ". ", "A. B. ", "1. ", "- 1. a\n", "[", "(", "?", "e\u0301",
     "\u202e", "which one ", "pouvez-vous ", "konnen sie ", "ich kann ", "i cannot ", "documents ", "it is not not ",
+    "there is no ", "it is not fair or ", "the idea ", "everyone ", "not able to answer ", '"', "“", "> a\n", "```",
     "You can return it within 30 days. ",
 )  # fmt: skip
 SOURCE = "You can return an unused kettle within 30 days of delivery."

@@ -45,7 +45,12 @@ def test_a_grader_named_twice_is_an_error() -> None:
     ("name", "parameters", "key", "fix"),
     [
         ("cost", {"max_eur": 1}, "graders.cost.params.max_eur", "parameters: max_usd"),
-        ("refusal", {"strict": True}, "graders.refusal.params.strict", "parameters: unable_is_refusal"),
+        (
+            "refusal",
+            {"strict": True},
+            "graders.refusal.params.strict",
+            "parameters: refuting_is_answer, unable_is_refusal",
+        ),
         ("ttft", {"margin": 1}, "graders.ttft.params.margin", "parameters: max_seconds"),
     ],
 )
