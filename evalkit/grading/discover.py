@@ -200,7 +200,7 @@ def _make(info: GraderInfo, parameters: Mapping[str, Any]) -> Grader:
             raise GraderError(
                 f"grader `{info.name}` has no parameter `{key}`",
                 key=f"graders.{info.name}.params.{key}",
-                fix=f"parameters: {', '.join(known) or 'none'}",
+                fix=f"parameters: {', '.join(sorted(known)) or 'none'}",
             )
     try:
         grader: Grader = TypeAdapter(kind).validate_python(dict(parameters))
