@@ -7,7 +7,7 @@ import re
 
 import click
 
-from evalkit.cli.common import from_here, get_project, note
+from evalkit.cli.common import from_here, get_project, ids_of, note
 
 __all__ = ["command"]
 
@@ -46,7 +46,7 @@ def command(
     done = accept(
         get_project(),
         run_id,
-        cases=[part.strip() for text in cases for part in text.split(",") if part.strip()],
+        cases=ids_of(",".join(cases)),
         slices=slices,
         graders=graders,
         reason=reason,

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from evalkit.cli.common import format_option, get_project, note, table
+from evalkit.cli.common import format_option, get_project, ids_of, note, table
 
 __all__ = ["command"]
 
@@ -36,7 +36,7 @@ def command(
         name = ", ".join(item.changes) or "the baseline"
         note(log_safe(f"{name}: {item.share:.0%} fail; {item.calls} calls, {format_money(item.cost_microusd)}"))
 
-    ids = [part.strip() for part in (cases or "").split(",") if part.strip()]
+    ids = ids_of(cases or "")
     found = blame(get_project(), run_id, cases=ids, most=most, trials=trials, confirm=confirm, seed=seed, listener=tell)
     if output == "json":
         click.echo(json.dumps(codec.plain(found), indent=1))

@@ -23,6 +23,7 @@ __all__ = [
     "format_option",
     "from_here",
     "get_project",
+    "ids_of",
     "make_report",
     "note",
     "run_options",
@@ -84,8 +85,13 @@ def run_options(
     """The options of :func:`case_options` as one value."""
     from evalkit.engine.prepare import RunOptions
 
-    ids = tuple(part.strip() for part in (cases or "").split(",") if part.strip())
+    ids = tuple(ids_of(cases or ""))
     return RunOptions(ids, sample, trials, fresh, concurrency, shard or "", resume)
+
+
+def ids_of(text: str) -> list[str]:
+    """Ids written by comma."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def note(text: str) -> None:

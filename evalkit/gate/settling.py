@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from evalkit.gate.verdict import RuleResult, Settling
+from evalkit.gate.verdict import RuleResult, Settling, most_of_each
 from evalkit.gate.words import count_of
 from evalkit.quantities import format_money
 from evalkit.store.runs import RunFolder
@@ -47,10 +47,7 @@ def _trials(pending: Sequence[RuleResult]) -> int | None:
     """Further trials; None where a rule does not know how many."""
     if any(rule.more_trials is None and not rule.next_trials for rule in pending):
         return None
-    most: dict[str, int] = {}
-    for rule in pending:
-        for case_id, count in rule.next_trials.items():
-            most[case_id] = max(most.get(case_id, 0), count)
+    most = most_of_each(rule.next_trials for rule in pending)
     return max([sum(most.values()), *(rule.more_trials or 0 for rule in pending)])
 
 

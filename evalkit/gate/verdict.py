@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -27,6 +27,7 @@ __all__ = [
     "Verdict",
     "VerdictName",
     "finite",
+    "most_of_each",
     "worst",
 ]
 
@@ -54,6 +55,15 @@ MOST_CASES = 10_000
 def finite(value: float) -> float | None:
     """An end that the sample is too small for is none: JSON knows no infinity."""
     return value if math.isfinite(value) else None
+
+
+def most_of_each(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """By case the largest of several counts: what one rule needs serves the others too."""
+    most: dict[str, int] = {}
+    for each in counts:
+        for case_id, count in each.items():
+            most[case_id] = max(most.get(case_id, 0), count)
+    return most
 
 
 def worst(names: list[VerdictName]) -> VerdictName:
@@ -308,22 +318,14 @@ class Verdict:
             rule.status == "inconclusive" and not rule.next_trials for rule in self.rules
         ):
             return {}
-        most: dict[str, int] = {}
-        for rule in self.rules:
-            for case_id, count in rule.next_trials.items():
-                most[case_id] = max(most.get(case_id, 0), count)
-        return most
+        return most_of_each(rule.next_trials for rule in self.rules)
 
     @property
     def next_pairs(self) -> Mapping[str, int]:
         """Pairs of fresh trials by case that would confirm the block; none where something else blocks anyway."""
         if self.verdict != "BLOCKED" or any(not rule.next_pairs for rule in self.blocking):
             return {}
-        most: dict[str, int] = {}
-        for rule in self.blocking:
-            for case_id, count in rule.next_pairs.items():
-                most[case_id] = max(most.get(case_id, 0), count)
-        return most
+        return most_of_each(rule.next_pairs for rule in self.blocking)
 
     @property
     def blocking(self) -> tuple[RuleResult, ...]:
