@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ from evalkit.engine.turns import Turns
 from evalkit.errors import BudgetError, ProviderError
 from evalkit.grading import Grading
 from evalkit.providers import PriceTable, Provider
-from evalkit.records import Case, Trace, TraceError
+from evalkit.records import Case, Score, Trace, TraceError
 from evalkit.redaction import Redactor
 from evalkit.store.schema import StoredTrial
 from evalkit.workflow import Workflow, run_trial
@@ -150,41 +150,69 @@ class Executor:
             planned = next(trials, None)
             if planned is None:
                 return
-            progress.in_flight += 1
             try:
-                trace = await run_trial(
-                    self.workflow,
-                    planned.prepared.case,
-                    planned.trial,
-                    self.providers,
-                    self.prices,
-                    memory=TrialMemory(planned.key, self.remembered, self.journal, self.redactor),
-                    lag=self.lag,
-                    prepared=planned.prepared,
-                )
+                await self._make(planned, progress)
             except BudgetError as spent:
                 self._stop = self._stop or spent
                 return
-            finally:
-                progress.in_flight -= 1
-            self._watch(trace.error, bool(trace.model_calls and trace.model_calls[-1].status == "ok"))
-            try:
-                await self._turns.wait()
-            finally:
-                # what was paid for is kept, whoever is cancelled
-                self._finish(planned, trace)
-                self._turns.done()
 
-    def _finish(self, planned: PlannedTrial, trace: Trace) -> None:
+    async def _make(self, planned: PlannedTrial, progress: Progress) -> None:
+        """Make a trial and grade it.
+
+        Raises:
+            BudgetError: when a budget is spent, that of a grader perhaps.
+        """
+        waiting = self.remembered.trial(planned.key)
+        if waiting is None:
+            waiting = await self._finished(planned, progress)
+        if waiting is not None:
+            masked, encoded = waiting
+            scores = await self.grading.grade_async(self._case(planned.prepared.case), masked)
+            self._append(planned, masked, encoded, scores)
+
+    async def _finished(self, planned: PlannedTrial, progress: Progress) -> tuple[Trace, bytes] | None:
+        """Make a trial; where its graders must be waited for, it is kept and given back, masked, and as JSON."""
+        progress.in_flight += 1
+        try:
+            trace = await run_trial(
+                self.workflow,
+                planned.prepared.case,
+                planned.trial,
+                self.providers,
+                self.prices,
+                memory=TrialMemory(planned.key, self.remembered, self.journal, self.redactor),
+                lag=self.lag,
+                prepared=planned.prepared,
+            )
+        finally:
+            progress.in_flight -= 1
+        self._watch(trace.error, bool(trace.model_calls and trace.model_calls[-1].status == "ok"))
+        try:
+            await self._turns.wait()
+        finally:
+            # what was paid for is kept, whoever is cancelled
+            waiting = self._keep(planned, trace)
+            self._turns.done()
+        return waiting
+
+    def _keep(self, planned: PlannedTrial, trace: Trace) -> tuple[Trace, bytes] | None:
         masked, encoded = self.redactor.encoded(trace)
-        scores = self.grading.grade(self._case(planned.prepared.case), masked)
-        stored = StoredTrial(masked, planned.case_digest, planned.key, self.run_id)
-        start, end = self.journal.append(stored, scores, encoded)
+        if self.grading.is_async and trace.status == "ok":
+            self.journal.hold(self._stored(planned, masked), encoded)
+            return masked, encoded
+        self._append(planned, masked, encoded, self.grading.grade(self._case(planned.prepared.case), masked))
+        return None
+
+    def _append(self, planned: PlannedTrial, masked: Trace, encoded: bytes, scores: Sequence[Score]) -> None:
+        start, end = self.journal.append(self._stored(planned, masked), scores, encoded)
         self.offsets[planned.place] = start
-        done = _Done(end, trace.status == "error", len(trace.model_calls), trace.cost_microusd)
+        done = _Done(end, masked.status == "error", len(masked.model_calls), masked.cost_microusd)
         self._uncommitted.append(done)
         if len(self._uncommitted) >= _MOST_UNCOMMITTED:
             self._room.clear()
+
+    def _stored(self, planned: PlannedTrial, masked: Trace) -> StoredTrial:
+        return StoredTrial(masked, planned.case_digest, planned.key, self.run_id)
 
     def _case(self, case: Case) -> Case:
         """The masked case; repeats of one case come one after another."""

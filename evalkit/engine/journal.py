@@ -5,7 +5,8 @@ A line is the CRC-32 of what follows in eight hex digits, a blank, a letter and 
 
 * ``P`` the plan that is executed: the first line, and again whenever the run is taken up.
 * ``C`` a finished call of a trial that is not finished: its place, the answer.
-* ``T`` a finished trial: its row of the trials segment, its trace, its rows of the scores segment.
+* ``F`` a finished trial that waits for its graders: its row of the trials segment, its trace, no scores.
+* ``T`` a graded trial: its row of the trials segment, its trace, its rows of the scores segment.
 
 Lines are written as soon as there is something to write, so that they survive the process. A thread forces them to
 the disk every 50 ms and says how far it has come, so that what is counted survives the machine.
@@ -202,6 +203,17 @@ class Journal:
         row, rows = to_json(trial_row(trial)), to_json([score_row(score) for score in scores])
         return self._write(b"T", row, encoded if encoded is not None else codec.encode(trial.trace), rows)
 
+    def hold(self, trial: StoredTrial, encoded: bytes) -> tuple[int, int]:
+        """Write a finished trial whose graders must be waited for; :meth:`append` follows.
+
+        Returns:
+            Where its line begins and ends.
+
+        Raises:
+            StorageError: when the disk does not take it.
+        """
+        return self._write(b"F", to_json(trial_row(trial)), encoded, b"[]")
+
     def remember(self, key: str, step: int, digest: str, response: ChatResponse) -> None:
         """Write a finished call of a trial that goes on.
 
@@ -311,7 +323,7 @@ def is_written(path: Path) -> bool:
     return False
 
 
-def read_entries(path: Path, kinds: Container[str] = "PCT") -> Iterator[Entry]:
+def read_entries(path: Path, kinds: Container[str] = "PCFT") -> Iterator[Entry]:
     """The lines of a journal, in order; damaged ones are passed over, one that is gone holds nothing."""
     try:
         handle = open(path, "rb")  # noqa: SIM115 - closed below
@@ -347,7 +359,7 @@ class JournalReader:
         """Bytes that it has now."""
         return os.fstat(self._descriptor).st_size
 
-    def entries(self, kinds: Container[str] = "PCT") -> Iterator[Entry]:
+    def entries(self, kinds: Container[str] = "PCFT") -> Iterator[Entry]:
         """As :func:`read_entries`."""
         with open(self._descriptor, "rb", closefd=False) as handle:
             handle.seek(0)

@@ -1,4 +1,7 @@
-"""Finished calls of unfinished trials: a trial of several calls that is cut off, or fails, goes on where it was."""
+"""What a run that was cut off has paid for beside its graded trials: nothing of it is asked for again.
+
+A trial of several calls that is cut off, or fails, goes on where it was; one that waited for its graders is graded.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 from evalkit import codec
 from evalkit.engine.journal import Journal, read_entries
 from evalkit.providers import ChatResponse
+from evalkit.records import Trace
 from evalkit.redaction import Redactor
 
 __all__ = ["RememberedCalls", "TrialMemory"]
@@ -19,23 +23,35 @@ class RememberedCalls:
     """What the journal of a run holds of its unfinished trials, by key, then by number of the call."""
 
     calls: dict[str, dict[int, tuple[str, bytes]]] = field(default_factory=dict)
+    ungraded: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    """Finished trials that wait for their graders, by key: micro-dollars, the trace as JSON."""
 
     @classmethod
     def read(cls, path: Path) -> RememberedCalls:
-        """The calls of a journal that its good trials do not hold: those of trials that were cut off or failed."""
+        """The calls of a journal that its good trials do not hold, and its good trials that are not graded."""
         calls: dict[str, dict[int, tuple[str, bytes]]] = {}
-        for entry in read_entries(path, "CT"):
+        ungraded: dict[str, tuple[int, bytes]] = {}
+        for entry in read_entries(path, "CFT"):
             head = entry.head
             if entry.kind == "C" and len(entry.parts) == 2:
                 calls.setdefault(head["key"], {})[head["step"]] = (head["digest"], entry.parts[1])
-            elif entry.kind == "T" and head["status"] == "ok":
+            elif entry.kind in "FT" and head["status"] == "ok":
                 calls.pop(head["trial_key"], None)
-        return cls(calls)
+                ungraded.pop(head["trial_key"], None)
+                if entry.kind == "F":
+                    ungraded[head["trial_key"]] = (head["cost_microusd"], entry.parts[1])
+        return cls(calls, ungraded)
+
+    def trial(self, key: str) -> tuple[Trace, bytes] | None:
+        """A finished trial that is not graded, masked, and as JSON."""
+        known = self.ungraded.pop(key, None)
+        return None if known is None else (codec.decode(Trace, known[1]), known[1])
 
     @property
     def cost_microusd(self) -> int:
         """What they have cost, as far as their answers say."""
-        return sum(_decode(text).cost_microusd or 0 for steps in self.calls.values() for _, text in steps.values())
+        calls = sum(_decode(text).cost_microusd or 0 for steps in self.calls.values() for _, text in steps.values())
+        return calls + sum(cost for cost, _ in self.ungraded.values())
 
 
 @dataclass(frozen=True, slots=True)

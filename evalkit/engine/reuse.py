@@ -108,7 +108,7 @@ def _candidates(
             journal = JournalReader(path)
         except FileNotFoundError:  # its run is finished now
             continue
-        offsets = journal_places(journal, keys, order)
+        offsets = journal_places(journal, keys, order, "FT")
         yield Reuse(head.run_id, journal=journal, offsets=offsets), np.flatnonzero(offsets >= 0)
     for folder in _looked_at(runs, workflow):
         if folder.run.redaction != redaction:
@@ -145,11 +145,18 @@ def _places(found: Keys, keys: Keys, order: Places) -> tuple[Places, NDArray[np.
     return places[there], there
 
 
-def journal_places(journal: JournalReader, keys: Keys, order: Places | None = None) -> Places:
-    """Where the newest good line of each trial begins in a journal; -1 where it has none."""
+def journal_places(journal: JournalReader, keys: Keys, order: Places | None = None, kinds: str = "T") -> Places:
+    """Where the newest good line of each trial begins in a journal; -1 where it has none.
+
+    Args:
+        journal: The journal.
+        keys: Of the trials.
+        order: What sorts them.
+        kinds: With ``F`` also trials that are not graded yet.
+    """
     offsets = np.full(len(keys), -1, np.int64)
     order = np.argsort(keys) if order is None else order
-    rows = ((entry.head, entry.offset) for entry in journal.entries("T"))
+    rows = ((entry.head, entry.offset) for entry in journal.entries(kinds))
     good = ((row["trial_key"], offset) for row, offset in rows if row["status"] == "ok")
     while batch := list(islice(good, _BATCH)):
         places, there = _places(np.asarray([key for key, _ in batch], keys.dtype), keys, order)

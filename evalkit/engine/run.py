@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,9 @@ from evalkit.store.writer import Chunk
 from evalkit.workflow import Workflow
 
 __all__ = ["execute_plan", "regrade"]
+
+_AT_ONCE = 512
+"""Stored traces that are held while they are graded."""
 
 
 async def execute_plan(
@@ -273,7 +277,7 @@ def _sources(candidate: Candidate, offsets: NDArray[np.int64], stack: ExitStack)
     def grade(traces: Sequence[Trace]) -> Sequence[Score]:
         ids = frozenset(trace.case_id for trace in traces)
         masked = {case.id: candidate.redactor.case(case) for case, _ in plan.golden.iter_cases(ids)}
-        return [score for trace in traces for score in grading.grade(masked[trace.case_id], trace)]
+        return grading.grade_all((masked[trace.case_id], trace) for trace in traces)
 
     sources = plan_sources(plan, candidate.prices, grading.refs, grading.fingerprint, grade)
     if (offsets >= 0).any():
@@ -332,7 +336,7 @@ def _drop_used_journals(candidate: Candidate) -> None:
         if lock is None:
             continue
         with lock:
-            rows = (entry.head for entry in read_entries(journal, "T"))
+            rows = (entry.head for entry in read_entries(journal, "FT"))
             keys = {row["trial_key"]: None for row in rows if row["status"] == "ok"}
             if finished or len(runs.find_trials(keys, redaction)) == len(keys):
                 runs.drop_partial(name)
@@ -343,14 +347,20 @@ def regrade(folder: RunFolder, cases: Sequence[Case], grading: Grading) -> list[
 
     Raises:
         EvalkitError: when a trace has no case.
+        BudgetError: when the budget of a grader is spent; nothing is stored.
     """
     by_id = {case.id: case for case in cases}
-    scores: list[Score] = []
-    for trace in folder.traces():
+
+    def known(trace: Trace) -> tuple[Case, Trace]:
         case = by_id.get(trace.case_id)
         if case is None:
             raise EvalkitError(f"run {folder.run.run_id} holds a trace of case `{trace.case_id}`, whose case is gone")
-        scores += grading.grade(case, trace)
+        return case, trace
+
+    scores: list[Score] = []
+    traces = folder.traces()
+    while some := list(islice(traces, _AT_ONCE)):
+        scores += grading.grade_all(map(known, some))
     folder.add_scores(grading.fingerprint, grading.refs, scores)
     return scores
 

@@ -7,9 +7,7 @@ the same verdict, and a failure that was found once counts when the trial is mad
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -17,7 +15,7 @@ import pyarrow as pa
 from evalkit.gate.failures import failing_scores
 from evalkit.gate.golden import GoldenCases
 from evalkit.grading import Grading
-from evalkit.grading.run import grade_trial
+from evalkit.grading.run import Asked, grade_each
 from evalkit.records import GraderRef, Score
 from evalkit.stats.critical import REGRADES
 from evalkit.store.regrades import Regrade, known_regrades, read_regrades, write_regrades
@@ -179,12 +177,13 @@ def _asked(
     wanted: dict[tuple[str, int], list[tuple[Score, _Output, int, int]]] = {}
     for failure in failures:
         wanted.setdefault((failure[0].case_id, failure[0].trial), []).append(failure)
-    said = []
-    with redirect_stdout(sys.stderr):  # what a grader prints must not get among the results
-        for trace in folder.traces(names):
-            for score, (key, source), begin, missing in wanted.get((trace.case_id, trace.trial), []):
-                grader, ref = graders[score.grader]
-                for attempt in range(begin, begin + missing):
-                    again = grade_trial(grader, ref, cases[trace.case_id], trace)
-                    said.append(Regrade(again, key, source, attempt))
-    return said
+    asked: list[Asked] = []
+    places: list[tuple[_Output, int]] = []
+    for trace in folder.traces(names):
+        for score, output, begin, missing in wanted.get((trace.case_id, trace.trial), []):
+            grader, ref = graders[score.grader]
+            asked += [(grader, ref, cases[trace.case_id], trace)] * missing
+            places += [(output, attempt) for attempt in range(begin, begin + missing)]
+    return [
+        Regrade(score, *output, attempt) for score, (output, attempt) in zip(grade_each(asked), places, strict=True)
+    ]

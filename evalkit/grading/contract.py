@@ -9,13 +9,15 @@ The smallest::
 
         def grade(self, case: Case, trace: Trace) -> Grade:
             return Grade.check("TCK-" in trace.answer)
+
+A grader that waits for something, such as a model that it asks, writes ``async def grade``.
 """
 
 from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.abc import InspectLoader
 from typing import Any, ClassVar
@@ -65,10 +67,20 @@ class Grader(ABC):
     """False where the same trace can get another grade each time: a failure of a critical case is then graded again."""
     blind: ClassVar[tuple[str, ...]] = ()
     """What it cannot see, a sentence each: shown with its agreement wherever somebody decides whether to trust it."""
+    is_async: ClassVar[bool] = False
+    """Whether ``grade`` is ``async def``: found by itself."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.is_async = inspect.iscoroutinefunction(cls.grade)
 
     @abstractmethod
-    def grade(self, case: Case, trace: Trace) -> Grade | None:
-        """Grade a finished trial; None where the grader has nothing to say about the case."""
+    def grade(self, case: Case, trace: Trace) -> Grade | Coroutine[Any, Any, Grade | None] | None:
+        """Grade a finished trial; None where the grader has nothing to say about the case.
+
+        May be ``async def``: the asynchronous graders of a trial are waited for together, and about several trials
+        at once. They are called from one event loop after another, so that connections are made for each loop.
+        """
 
 
 def grader_ref(grader: Grader) -> GraderRef:
