@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from evalkit.gate import Verdict, judge
     from evalkit.gate.compare import compare_stored_runs, judge_stored_run
     from evalkit.goldens import GoldenSet, build, load
-    from evalkit.grading import Grade, Grader
+    from evalkit.grading import Grade, Grader, RunGrader
     from evalkit.records import Case, Document, Expectation, Message, Run, Score, Trace
     from evalkit.session import Outcome, plan_project, run_project, write_report
     from evalkit.store import Baselines, Catalogue, Runs
@@ -45,6 +45,7 @@ _HOMES = {
     "Outcome": "evalkit.session",
     "Project": "evalkit.workflow",
     "Run": "evalkit.records",
+    "RunGrader": "evalkit.grading",
     "RunOptions": "evalkit.engine.prepare",
     "Runs": "evalkit.store",
     "Score": "evalkit.records",
@@ -78,6 +79,7 @@ __all__ = [
     "Outcome",
     "Project",
     "Run",
+    "RunGrader",
     "RunOptions",
     "Runs",
     "Score",

@@ -301,6 +301,8 @@ class GraderRef:
     """Whether ``passed`` says that an answer is good; measurements such as cost do not."""
     deterministic: bool = True
     """Whether it says the same each time of the same trace: then asking it again tells nothing."""
+    per_run: bool = False
+    """Whether it grades the trials of a run together, and not each for itself."""
 
 
 # ── traces ──────────────────────────────────────────────────────────────────────────────

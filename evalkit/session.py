@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from evalkit.atomic import write_text
 from evalkit.engine.execute import Progress
 from evalkit.engine.git import git_state
 from evalkit.engine.loop import run_loop
-from evalkit.engine.prepare import Candidate, RunOptions, prepare, resumed_options
+from evalkit.engine.prepare import Candidate, RunOptions, load_grading, prepare, resumed_options
 from evalkit.engine.run import execute_plan
 from evalkit.engine.shards import find_shards, merge_shards
 from evalkit.engine.spending import spent_today
@@ -205,7 +206,8 @@ def merge_project(
     runs = Runs(project.store)
     outcomes = []
     for shards in find_shards(runs, places, names):
-        folder = merge_shards(runs, shards)
+        workflow = load_workflow(project, shards.run.workflow)
+        folder = merge_shards(runs, shards, partial(load_grading, project, workflow))
         outcomes.append(Outcome(folder, judge_stored_run(project, folder, baseline)))
     return _accepted(project, outcomes, set_baseline, _branch_baseline(project))
 

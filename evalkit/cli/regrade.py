@@ -17,8 +17,7 @@ def command(runs: tuple[str, ...]) -> None:
     The run gets a further set of scores beside those that it was made with.
     """
     from evalkit.engine.prepare import load_grading
-    from evalkit.engine.run import regrade
-    from evalkit.gate.compare import cases_of
+    from evalkit.engine.regrade import regrade
     from evalkit.session import sync_catalogue
     from evalkit.store import Runs
     from evalkit.workflow import load_workflow
@@ -31,7 +30,6 @@ def command(runs: tuple[str, ...]) -> None:
         if folder.scores_path(grading.fingerprint).exists():
             click.echo(f"{folder.run.run_id}: already graded by these graders")
             continue
-        scores = regrade(folder, cases_of(project, folder), grading)
-        errors = sum(score.status == "error" for score in scores)
-        click.echo(f"{folder.run.run_id}: {len(scores):,} scores, {errors} errors, no model called")
+        made = regrade(folder, project.store, grading)
+        click.echo(f"{folder.run.run_id}: {made.scores:,} scores, {made.errors} errors, no model called")
     sync_catalogue(project)

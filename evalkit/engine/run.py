@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,25 +23,22 @@ from evalkit.engine.lag import EventLoopLag
 from evalkit.engine.memory import RememberedCalls
 from evalkit.engine.plan import Plan, priced_models
 from evalkit.engine.prepare import Candidate, RunOptions, prepare
+from evalkit.engine.regrade import add_run_scores
 from evalkit.engine.reuse import KEY_WIDTH
 from evalkit.engine.sources import JournalSource, plan_sources
 from evalkit.engine.spending import RunBudget
 from evalkit.engine.targets import Targets
-from evalkit.errors import BudgetError, EvalkitError, StoreError
-from evalkit.grading import Grading
+from evalkit.errors import BudgetError, StoreError
 from evalkit.providers import Provider
 from evalkit.records import Case, Run, Score, Trace
 from evalkit.store.arrays import fixed_texts
-from evalkit.store.cases import save_cases
+from evalkit.store.cases import iter_cases_of, save_cases
 from evalkit.store.merge import TrialSource, merge_chunks
 from evalkit.store.runs import RunFolder
 from evalkit.store.writer import Chunk
 from evalkit.workflow import Workflow
 
-__all__ = ["execute_plan", "regrade"]
-
-_AT_ONCE = 512
-"""Stored traces that are held while they are graded."""
+__all__ = ["execute_plan"]
 
 
 async def execute_plan(
@@ -108,7 +104,11 @@ def _put_together(candidate: Candidate, offsets: NDArray[np.int64], spent: _Spen
             counts.add(chunk)
             writer.add(chunk)
         counts.check()
-        return RunFolder(writer.finish(_record(candidate, counts, spent, made)))
+
+        def graded(folder: Path) -> None:
+            add_run_scores(folder, run_id, candidate.grading, lambda: _masked_cases(candidate))
+
+        return RunFolder(writer.finish(_record(candidate, counts, spent, made), graded))
 
 
 async def _make_trials(
@@ -263,6 +263,10 @@ class _Counts:
             )  # fmt: skip
 
 
+def _masked_cases(candidate: Candidate) -> Iterator[Case]:
+    return iter_cases_of(candidate.runs.root, candidate.golden.ref, candidate.redactor.fingerprint)
+
+
 def _save_masked_cases(candidate: Candidate) -> None:
     """Keep the cases of the run, masked, so that it stays readable and gradable."""
     golden, redactor = candidate.golden, candidate.redactor
@@ -340,29 +344,6 @@ def _drop_used_journals(candidate: Candidate) -> None:
             keys = {row["trial_key"]: None for row in rows if row["status"] == "ok"}
             if finished or len(runs.find_trials(keys, redaction)) == len(keys):
                 runs.drop_partial(name)
-
-
-def regrade(folder: RunFolder, cases: Sequence[Case], grading: Grading) -> list[Score]:
-    """Grade a stored run with a set of graders, from its traces, without calling any model; the scores are stored too.
-
-    Raises:
-        EvalkitError: when a trace has no case.
-        BudgetError: when the budget of a grader is spent; nothing is stored.
-    """
-    by_id = {case.id: case for case in cases}
-
-    def known(trace: Trace) -> tuple[Case, Trace]:
-        case = by_id.get(trace.case_id)
-        if case is None:
-            raise EvalkitError(f"run {folder.run.run_id} holds a trace of case `{trace.case_id}`, whose case is gone")
-        return case, trace
-
-    scores: list[Score] = []
-    traces = folder.traces()
-    while some := list(islice(traces, _AT_ONCE)):
-        scores += grading.grade_all(map(known, some))
-    folder.add_scores(grading.fingerprint, grading.refs, scores)
-    return scores
 
 
 def _now() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evalkit.engine.regrade import add_run_scores
 from evalkit.engine.selection import parse_shard
-from evalkit.errors import StoreError, UsageError
+from evalkit.errors import NotComparableError, StoreError, UsageError
 from evalkit.fingerprint import fingerprint
+from evalkit.grading import Grading
 from evalkit.records import Run
-from evalkit.store.cases import adopt_cases
+from evalkit.store.cases import adopt_cases, iter_cases_of
 from evalkit.store.merge import RunSource, merge_chunks
 from evalkit.store.runs import RunFolder, Runs, new_run_id
 from evalkit.store.writer import Chunk
@@ -138,10 +140,16 @@ def _whole(workflow: str, group: dict[int, RunFolder]) -> ShardSet:
     return ShardSet(tuple(group[number] for number in range(1, of + 1)))
 
 
-def merge_shards(runs: Runs, shards: ShardSet) -> RunFolder:
+def merge_shards(runs: Runs, shards: ShardSet, grading: Callable[[], Grading] | None = None) -> RunFolder:
     """Write the run that the shards are parts of.
 
+    Args:
+        runs: Where it goes.
+        shards: Its parts.
+        grading: Makes the graders as they are now. Those of runs grade the whole: what they said of a part is no use.
+
     Raises:
+        NotComparableError: when a grader of runs is not the one that the shards were made with.
         StoreError: when a shard cannot be read, or two of them hold the same case.
         StorageError: when the disk does not take it.
     """
@@ -171,7 +179,26 @@ def merge_shards(runs: Runs, shards: ShardSet) -> RunFolder:
                 f"the shards hold {len(case_ids):,} of the {first.golden_set.cases:,} cases of the golden set",
                 file=shards.folders[0].path,
             )
-        return RunFolder(writer.finish(_merged(run_id, [folder.run for folder in shards.folders], trials)))
+
+        def graded(folder: Path) -> None:
+            if any(ref.per_run for ref in first.graders):
+                add_run_scores(
+                    folder, run_id, _same_graders(first, grading),
+                    lambda: iter_cases_of(runs.root, first.golden_set, first.redaction),
+                )  # fmt: skip
+
+        return RunFolder(writer.finish(_merged(run_id, [folder.run for folder in shards.folders], trials), graded))
+
+
+def _same_graders(run: Run, grading: Callable[[], Grading] | None) -> Grading:
+    names = ", ".join(ref.name for ref in run.graders if ref.per_run)
+    made = grading() if grading is not None else None
+    if made is None or made.fingerprint != run.grading:
+        raise NotComparableError(
+            f"{names} grades whole runs, and the graders have changed since the shards were made",
+            fix="merge on the commit that the shards were made on",
+        )
+    return made
 
 
 def _check_repeats(chunk: Chunk, run: Run, shards: ShardSet) -> None:

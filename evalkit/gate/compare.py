@@ -8,7 +8,7 @@ from dataclasses import replace
 from evalkit import codec
 from evalkit.engine.confirmation import PairStore
 from evalkit.engine.prepare import load_grading
-from evalkit.engine.run import regrade
+from evalkit.engine.regrade import regrade
 from evalkit.errors import ConfigError, NotComparableError, StoreError, UsageError
 from evalkit.gate.acceptance import load_acceptances
 from evalkit.gate.axis import CaseAxis
@@ -261,7 +261,7 @@ def _grade_alike(
             f"({different_graders(baseline.run, candidate.run)}), and the graders have changed since",
             fix=f"grade the run again: evalkit regrade {candidate.run.run_id}",
         )
-    regrade(baseline, cases_of(project, baseline), made)
+    regrade(baseline, project.store, made)
 
 
 def cases_of(project: Project, folder: RunFolder) -> Sequence[Case]:

@@ -1,6 +1,6 @@
 """Grading: the grader contract, where graders come from, and the one place that calls them."""
 
-from evalkit.grading.contract import Grade, Grader, grader_ref
+from evalkit.grading.contract import Grade, Grader, Grades, RunGrader, grader_ref
 from evalkit.grading.discover import GraderInfo, available, make_graders
 from evalkit.grading.run import Grading, grade_trial
 from evalkit.grading.verification import Figure, Verification
@@ -10,7 +10,9 @@ __all__ = [
     "Grade",
     "Grader",
     "GraderInfo",
+    "Grades",
     "Grading",
+    "RunGrader",
     "Verification",
     "available",
     "grade_trial",

@@ -17,16 +17,16 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.abc import InspectLoader
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from evalkit.errors import GraderError
 from evalkit.fingerprint import fingerprint
 from evalkit.records import Case, GraderRef, Json, Severity, Trace
 
-__all__ = ["PROJECT_MODULES", "Grade", "Grader", "check_class", "grader_ref"]
+__all__ = ["PROJECT_MODULES", "Grade", "Grader", "Grades", "RunGrader", "check_class", "grader_ref"]
 
 PROJECT_MODULES = "evalkit_project_graders."
 """What the module names of a project's own graders begin with."""
@@ -83,6 +83,43 @@ class Grader(ABC):
         """
 
 
+Grades: TypeAlias = "Grade | Sequence[Grade | None] | None"
+"""Of the trials of one case: one for all of them, or one for each."""
+
+
+class RunGrader(Grader):
+    """Base class of graders that see several trials together. It has one of two methods.
+
+    With ``grade_case`` it looks at the trials of each case; nothing is kept, and a fault concerns one case. With
+    ``grade_run`` it looks at the whole run. Either way there is one row a trial, so that runs are compared case by
+    case.
+    """
+
+    def grade_case(self, case: Case, traces: Sequence[Trace]) -> Grades:
+        """Grade the finished trials of a case, in order of trial: one grade for all of them, or one for each."""
+        raise NotImplementedError
+
+    def grade_run(self, cases: Iterable[tuple[Case, Sequence[Trace]]]) -> Iterable[Grades]:
+        """Grade a run: one item a case, in order, as :meth:`grade_case` returns it.
+
+        Args:
+            cases: Each case with its finished trials, in order of the ids of cases and of trial; cases without any are
+                left out. They are read from the disk once, as they are asked for: memory grows with what is kept of
+                them, and with one id a trial until their grades are yielded.
+        """
+        return (self.grade_case(case, traces) for case, traces in cases)
+
+    def grade(self, case: Case, trace: Trace) -> Grade | None:
+        """The grade of a run of this one trial."""
+        found = next(iter(self.grade_run([(case, (trace,))])), None)
+        return found if found is None or isinstance(found, Grade) else found[0]
+
+    @classmethod
+    def method(cls) -> Callable[..., Any]:
+        """The one of the two that the grader has; ``grade_run`` where it has both."""
+        return cls.grade_case if cls.grade_run is RunGrader.grade_run else cls.grade_run
+
+
 def grader_ref(grader: Grader) -> GraderRef:
     """Name, version and fingerprint (with parameters, and the source of a project's own) of a grader.
 
@@ -98,7 +135,9 @@ def grader_ref(grader: Grader) -> GraderRef:
         )
     except (TypeError, ValueError, RecursionError) as error:
         raise GraderError(f"a parameter is not JSON: {error}", key=grader.name) from None
-    return GraderRef(grader.name, grader.version, digest, grader.quality, grader.deterministic)
+    return GraderRef(
+        grader.name, grader.version, digest, grader.quality, grader.deterministic, isinstance(grader, RunGrader)
+    )
 
 
 def check_class(kind: type[Grader], file: str | None = None) -> None:
@@ -126,11 +165,28 @@ def check_class(kind: type[Grader], file: str | None = None) -> None:
             "`deterministic` is True or False",
             file=file, key=kind.__qualname__, value=kind.deterministic, fix="deterministic: ClassVar[bool] = False",
         )  # fmt: skip
+    if issubclass(kind, RunGrader):
+        _check_run_grader(kind, file)
     parameters = getattr(kind, "__dataclass_params__", None)
     if parameters is None or not parameters.frozen:
         raise GraderError(
             "a grader is a frozen dataclass", file=file, key=kind.__qualname__, fix="add @dataclass(frozen=True)"
         )
+
+
+def _check_run_grader(kind: type[RunGrader], file: str | None) -> None:
+    if kind.method() is RunGrader.grade_case:
+        raise GraderError(
+            "a grader of runs needs `grade_case` or `grade_run`",
+            file=file, key=kind.__qualname__, fix="def grade_case(self, case, traces): ...",
+        )  # fmt: skip
+    functions = (kind.grade, kind.grade_case, kind.grade_run)
+    waits = any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in functions)
+    if waits or not kind.deterministic:
+        raise GraderError(
+            "a grader of runs is deterministic and has no `async def`",
+            file=file, key=kind.__qualname__, fix="make what varies or waits a grader of trials",
+        )  # fmt: skip
 
 
 def _source(kind: type) -> str:

@@ -29,7 +29,7 @@ from evalkit.store.schema import (
 from evalkit.store.segments import scan_segment
 from evalkit.store.writer import Chunk
 
-__all__ = ["Grade", "Revise", "RunSource", "TrialSource", "graded_again", "merge_chunks"]
+__all__ = ["Grade", "Revise", "RunSource", "SegmentCursor", "TrialSource", "graded_again", "merge_chunks"]
 
 Grade: TypeAlias = Callable[[Sequence[Trace]], Sequence[Score]]
 """Grades trials anew."""
@@ -139,10 +139,10 @@ class RunSource:
 
     def __post_init__(self) -> None:
         path = self.folder.path
-        self._trials = _Cursor(path / "trials.parquet", TRIAL_SCHEMA)
-        self._traces = _Cursor(path / "traces.parquet", TRACE_SCHEMA)
+        self._trials = SegmentCursor(path / "trials.parquet", TRIAL_SCHEMA)
+        self._traces = SegmentCursor(path / "traces.parquet", TRACE_SCHEMA)
         scores = self.folder.scores_path(self.grading)
-        self._scores = _Cursor(scores, SCORE_SCHEMA) if scores.exists() and self.revise is None else None
+        self._scores = SegmentCursor(scores, SCORE_SCHEMA) if scores.exists() and self.revise is None else None
         if self._scores is None and self.grade is None:
             raise StoreError("the run has no scores of its graders", file=scores)
 
@@ -183,8 +183,8 @@ def _of_trials(scores: pa.Table, trials: pa.Table) -> pa.Table:
     return scores.take(rows.take(pc.sort_indices(rows)))
 
 
-class _Cursor:
-    """Reads a segment once from its beginning to its end, in batches."""
+class SegmentCursor:
+    """Reads a segment in order of its cases once from its beginning to its end, in batches."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._batches = scan_segment(path, schema.names, batch=_BATCH)
@@ -193,6 +193,7 @@ class _Cursor:
         self._ended = False
 
     def until(self, case_id: str) -> pa.Table:
+        """The rows not yet given of all cases up to this one, it included."""
         parts: list[pa.Table] = []
         bound = pa.scalar(case_id, pa.string())
         while True:

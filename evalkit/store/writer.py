@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evalkit import codec
-from evalkit.atomic import make_folder, sync_folder
+from evalkit.atomic import atomic_path, make_folder, sync_folder
 from evalkit.errors import StorageError
 from evalkit.records import GraderRef, Run
 from evalkit.store.schema import SCORE_SCHEMA, TRACE_SCHEMA, TRIAL_SCHEMA, graders_metadata
 
-__all__ = ["Chunk", "RunWriter"]
+__all__ = ["Chunk", "RunWriter", "SegmentWriter", "write_scores"]
 
 _ROWS = {"trials": 16_384, "traces": 2_048, "scores": 32_768}
 """Rows of a row group: held in memory until they are written, and read as one."""
@@ -54,9 +54,9 @@ class RunWriter:
         make_folder(making)
         scores = SCORE_SCHEMA.with_metadata(graders_metadata(graders))
         self._segments = {
-            "trials": _Segment(making / "trials.parquet", TRIAL_SCHEMA, _ROWS["trials"]),
-            "traces": _Segment(making / "traces.parquet", TRACE_SCHEMA, _ROWS["traces"]),
-            "scores": _Segment(making / f"scores-{grading[:12]}.parquet", scores, _ROWS["scores"]),
+            "trials": SegmentWriter(making / "trials.parquet", TRIAL_SCHEMA, _ROWS["trials"]),
+            "traces": SegmentWriter(making / "traces.parquet", TRACE_SCHEMA, _ROWS["traces"]),
+            "scores": SegmentWriter(making / f"scores-{grading[:12]}.parquet", scores, _ROWS["scores"]),
         }
 
     def __enter__(self) -> Self:
@@ -81,8 +81,12 @@ class RunWriter:
         except OSError as error:
             raise StorageError.from_os_error(error, "store the run") from error
 
-    def finish(self, run: Run) -> Path:
+    def finish(self, run: Run, revise: Callable[[Path], None] | None = None) -> Path:
         """Make the run whole: everything on the disk, then one rename.
+
+        Args:
+            run: Its record.
+            revise: Called with the folder when the segments are written.
 
         Raises:
             StorageError: when the disk does not take it.
@@ -90,6 +94,8 @@ class RunWriter:
         try:
             for segment in self._segments.values():
                 segment.close()
+            if revise is not None:
+                revise(self._making)
             (self._making / "run.json").write_bytes(codec.encode(run))
             for file in self._making.iterdir():
                 with open(file, "rb+") as handle:
@@ -103,7 +109,7 @@ class RunWriter:
         return self._final
 
 
-class _Segment:
+class SegmentWriter:
     """One Parquet file, written a row group at a time."""
 
     def __init__(self, path: Path, schema: pa.Schema, rows: int) -> None:
@@ -117,6 +123,7 @@ class _Segment:
             raise StorageError.from_os_error(error, "store the run") from error
 
     def add(self, table: pa.Table) -> None:
+        """Take the next rows."""
         if table.num_rows == 0:
             return
         self._pending.append(table.cast(self._schema) if table.schema != self._schema else table)
@@ -131,6 +138,7 @@ class _Segment:
         self._pending, self._count = [], 0
 
     def close(self) -> None:
+        """Write what is pending and the end of the file."""
         self._flush()
         if self._writer is not None:
             writer, self._writer = self._writer, None
@@ -144,3 +152,22 @@ class _Segment:
                 writer.close()
             except OSError:  # the disk is full: what is there is thrown away
                 return
+
+
+def write_scores(path: Path, graders: Sequence[GraderRef], tables: Iterable[pa.Table]) -> None:
+    """Write a scores segment from tables that follow one another, whole or not at all.
+
+    Raises:
+        StorageError: when the disk does not take it.
+    """
+    schema = SCORE_SCHEMA.with_metadata(graders_metadata(graders))
+    with atomic_path(path) as partial:
+        segment = SegmentWriter(partial, schema, _ROWS["scores"])
+        try:
+            for table in tables:
+                segment.add(table)
+            segment.close()
+        except OSError as error:
+            raise StorageError.from_os_error(error, "store the scores") from error
+        finally:
+            segment.abandon()

@@ -13,8 +13,7 @@ from evalkit.records import Case, Message, Trace
 from tests.grading.conftest import HEADER, grader_source
 
 SHIPPED = {
-    "answer", "cost", "groundedness", "injection", "latency", "policy", "refusal", "safety", "tokens", "tool_call",
-    "ttft",
+    "answer", "cost", "groundedness", "injection", "latency", "policy", "refusal", "safety", "stability", "tokens", "tool_call", "ttft",
 }  # fmt: skip
 CASE = Case("c", (Message("user", "?"),))
 TRACE = Trace("w", "c", 0, "ok", "yes please")
