@@ -25,7 +25,7 @@ from evalkit.engine.plan import Plan, priced_models
 from evalkit.engine.prepare import Candidate, RunOptions, prepare
 from evalkit.engine.regrade import add_run_scores
 from evalkit.engine.reuse import KEY_WIDTH
-from evalkit.engine.sources import JournalSource, plan_sources
+from evalkit.engine.sources import JournalSource, grade_reused, plan_sources
 from evalkit.engine.spending import RunBudget
 from evalkit.engine.targets import Targets
 from evalkit.errors import BudgetError, StoreError
@@ -283,6 +283,7 @@ def _sources(candidate: Candidate, offsets: NDArray[np.int64], stack: ExitStack)
         masked = {case.id: candidate.redactor.case(case) for case, _ in plan.golden.iter_cases(ids)}
         return grading.grade_all((masked[trace.case_id], trace) for trace in traces)
 
+    grade_reused(plan, candidate.prices, grading, candidate.runs.root)
     sources = plan_sources(plan, candidate.prices, grading.refs, grading.fingerprint, grade)
     if (offsets >= 0).any():
         own = JournalReader(_journal_path(candidate))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +16,10 @@ from pydantic_core import from_json
 from evalkit.engine.estimate import brings_costs
 from evalkit.engine.journal import JournalReader
 from evalkit.engine.plan import Plan
+from evalkit.engine.regrade import regrade
 from evalkit.engine.reuse import Reuse
+from evalkit.errors import StoreError
+from evalkit.grading import Grading
 from evalkit.providers import PriceTable
 from evalkit.records import GraderRef
 from evalkit.store.merge import Grade, Revise, RunSource, TrialSource, graded_again
@@ -22,7 +27,7 @@ from evalkit.store.schema import StoredTrial, scores_from_rows, traces_from_json
 from evalkit.store.writer import Chunk
 from evalkit.workflow import Workflow
 
-__all__ = ["JournalSource", "plan_sources"]
+__all__ = ["JournalSource", "grade_reused", "plan_sources"]
 
 
 @dataclass
@@ -80,6 +85,29 @@ def plan_sources(
 ) -> list[TrialSource]:
     """What the reused trials of a plan are read from."""
     return [_source(plan, number, reuse, prices, graders, grading, grade) for number, reuse in enumerate(plan.reuses)]
+
+
+def grade_reused(plan: Plan, prices: PriceTable, grading: Grading, store: Path) -> None:
+    """Grade the runs that most of the plan's trials are taken from, so that their scores are taken over as they are.
+
+    A grader that has not changed is not asked again, and whoever compares with such a run finds it graded alike.
+
+    Args:
+        plan: The plan.
+        prices: What calls cost now; trials of a run with other prices are revised and graded by themselves.
+        grading: The graders of now.
+        store: Where the cases are.
+
+    Raises:
+        BudgetError: when the budget of a grader is spent.
+    """
+    for number, reuse in enumerate(plan.reuses):
+        folder = reuse.folder
+        if folder is None or folder.scores_path(grading.fingerprint).exists() or not _same_prices(reuse, prices):
+            continue
+        if 2 * int((plan.origin == number).sum()) >= folder.run.trials:
+            with suppress(StoreError):  # its cases are gone: each trial is graded with the case of now
+                regrade(folder, store, grading)
 
 
 def _source(

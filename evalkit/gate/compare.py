@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from evalkit import codec
 from evalkit.engine.confirmation import PairStore
 from evalkit.engine.prepare import load_grading
 from evalkit.engine.regrade import regrade
-from evalkit.errors import ConfigError, NotComparableError, StoreError, UsageError
+from evalkit.errors import ConfigError, GraderError, NotComparableError, StoreError, UsageError
 from evalkit.gate.acceptance import load_acceptances
 from evalkit.gate.axis import CaseAxis
 from evalkit.gate.comparable import different_graders
 from evalkit.gate.evidence import Recorder
 from evalkit.gate.fresh_pairs import FreshPairs, read_pairs
 from evalkit.gate.golden import StoredCases
-from evalkit.gate.history import RecordedTrials, read_history
+from evalkit.gate.history import RecordedTrials, history_runs, read_history
 from evalkit.gate.judging import Limits, judge
 from evalkit.gate.regrading import grade_failures_again
 from evalkit.gate.verdict import RuleResult, Verdict
@@ -75,8 +76,8 @@ def judge_stored_run(
 ) -> Verdict:
     """Judge a stored run by the gate of its workflow and keep the verdict.
 
-    A run that was graded again by the workflow's graders of now is judged by those scores. A baseline
-    that was graded with other graders is graded again from its traces; no model is called.
+    What was graded with other graders than those of now is graded again from its traces: the run, the baseline and
+    the runs that the history is read from. The models under test are not called; a grader that asks a model asks it.
 
     Args:
         project: The project.
@@ -86,11 +87,12 @@ def judge_stored_run(
         grading: The graders that the candidate was graded with, where they are made already.
 
     Raises:
-        NotComparableError: when the baseline must be graded again and the graders have changed since.
+        NotComparableError: when the baseline was graded with others, and those of now cannot be made.
+        BudgetError: when the budget of a grader is spent.
         ConfigError: for an acceptance that names what is not there, or that nobody can accept.
     """
     loaded = workflow or load_workflow(project, candidate.run.workflow)
-    candidate = _newest_grading(project, candidate, loaded, grading)
+    candidate = _graded_now(project, candidate, loaded, grading)
     run = candidate.run
     name = baseline_name or project.spec.baseline.name
     baseline = find_baseline(project, run.workflow, name, not_run=run.run_id)
@@ -142,6 +144,8 @@ def _recorder(
     project: Project, candidate: RunFolder, baseline: RunFolder, workflow: Workflow, grading: Grading | None
 ) -> Recorder:
     def read(axis: CaseAxis) -> RecordedTrials | None:
+        for folder in history_runs(Runs(project.store), candidate, baseline, axis, workflow.gate.history):
+            _grade_history(project, candidate, folder, workflow, grading)
         recorded = read_history(Runs(project.store), candidate, baseline, axis, workflow.gate.history)
         if recorded is None or not workflow.gate.confirm:
             return recorded
@@ -192,10 +196,9 @@ def compare_stored_runs(project: Project, before: str, after: str) -> Verdict:
     baseline = find_run(project, before, candidate.run.workflow)
     if baseline.run.workflow != candidate.run.workflow:
         raise UsageError(f"run {before} is of {baseline.run.workflow}, run {after} of {candidate.run.workflow}")
-    if len(candidate.gradings()) > 1 or not baseline.scores_path(candidate.run.grading).exists():
-        workflow = load_workflow(project, candidate.run.workflow)
-        candidate = _newest_grading(project, candidate, workflow, None)
-        _grade_alike(project, candidate, baseline, workflow, None)
+    workflow = load_workflow(project, candidate.run.workflow)
+    candidate = _graded_now(project, candidate, workflow, None)
+    _grade_alike(project, candidate, baseline, workflow, None)
     spec = GateSpec(critical=None, min_cases=1, on_golden_change="common_cases", cost=0.0)
     verdict = judge(candidate, baseline, _stored_cases(project, candidate), spec, baseline_name=before)
     rules = tuple(_unjudged(rule) for rule in verdict.rules)
@@ -208,12 +211,20 @@ def compare_stored_runs(project: Project, before: str, after: str) -> Verdict:
     return replace(verdict, rules=rules, verdict="PASS", sentence=_difference(verdict))
 
 
-def _newest_grading(project: Project, folder: RunFolder, workflow: Workflow, grading: Grading | None) -> RunFolder:
-    """The run with the scores of the graders of now, where it has been graded by them."""
-    if len(folder.gradings()) < 2:
+def _graded_now(project: Project, folder: RunFolder, workflow: Workflow, grading: Grading | None) -> RunFolder:
+    """The run with the scores of the graders of now; it is graded by them where it has none.
+
+    Where these cannot be made any more, what it was graded with stands.
+    """
+    try:
+        made = grading or load_grading(project, workflow)
+    except GraderError:
         return folder
-    wanted = (grading or load_grading(project, workflow)).fingerprint
-    return RunFolder(folder.path, wanted) if folder.scores_path(wanted).exists() else folder
+    if made.fingerprint == folder.run.grading:
+        return folder
+    if not folder.scores_path(made.fingerprint).exists():
+        regrade(folder, project.store, made)
+    return RunFolder(folder.path, made.fingerprint)
 
 
 def _difference(verdict: Verdict) -> str:
@@ -262,6 +273,14 @@ def _grade_alike(
             fix=f"grade the run again: evalkit regrade {candidate.run.run_id}",
         )
     regrade(baseline, project.store, made)
+
+
+def _grade_history(
+    project: Project, candidate: RunFolder, folder: RunFolder, workflow: Workflow, grading: Grading | None
+) -> None:
+    """As the two that are compared, where that is possible; a run that cannot be graded again is no history."""
+    with suppress(NotComparableError, GraderError, StoreError):
+        _grade_alike(project, candidate, folder, workflow, grading)
 
 
 def cases_of(project: Project, folder: RunFolder) -> Sequence[Case]:

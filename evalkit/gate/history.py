@@ -203,10 +203,10 @@ def read_history(
     Raises:
         StoreError: when a segment cannot be read.
     """
-    if not spec.runs or len(axis) > spec.most_cases:
+    used = history_runs(runs, candidate, baseline, axis, spec)
+    if not used:
         return None
     grading = candidate.run.grading
-    used = _used(runs, candidate, baseline, spec)
     folders = [folder for folder in used if folder.scores_path(grading).exists()]
     trials = [folder.trials_path for folder in folders]
     scores = [folder.scores_path(grading) for folder in folders]
@@ -268,8 +268,15 @@ def _coded(column: Any) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     return tuple(names), codes.to_numpy().astype(np.int64)
 
 
-def _used(runs: Runs, candidate: RunFolder, baseline: RunFolder, spec: HistorySpec) -> list[RunFolder]:
-    """The two runs, and the newest before the candidate that are not too old."""
+def history_runs(
+    runs: Runs, candidate: RunFolder, baseline: RunFolder, axis: CaseAxis, spec: HistorySpec
+) -> list[RunFolder]:
+    """The two runs, and the newest before the candidate that are not too old; none where history is not read.
+
+    Those that are not graded by the candidate's graders tell nothing.
+    """
+    if not spec.runs or len(axis) > spec.most_cases:
+        return []
     run = candidate.run
     found = {candidate.path: candidate, baseline.path: baseline}
     for folder in runs.newest_first(run.workflow):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.errors import NotComparableError, StoreError, UsageError
+from evalkit.errors import ExitCode, GraderError, StoreError, UsageError
 from evalkit.gate.compare import compare_stored_runs, find_baseline, judge_stored_run, load_verdict
 from evalkit.store import Baselines, RunFolder, Runs
 from evalkit.workflow import Project, load_project
@@ -166,22 +166,31 @@ def test_a_changed_grader_grades_the_baseline_again_and_calls_no_model(
     assert {score.passed for score in baseline.scores(candidate.run.grading) if score.grader == "short"} == {False}
 
 
-def test_a_baseline_is_not_graded_with_graders_that_changed_since(
-    counted: tuple[ProjectFolder, list[dict[str, Any]]],
-) -> None:
+def test_both_are_graded_by_the_graders_of_now(counted: tuple[ProjectFolder, list[dict[str, Any]]]) -> None:
     project, seen = counted
     project.run("run", "--set-baseline", "old", "--no-report")
     project.edit("graders/short.py", "< 5000", "< 10")
     project.run("run", "--baseline", "none", "--no-report")
     project.edit("graders/short.py", "< 10", "< 20")
-    here, candidate = loaded(project), runs_of(project)[-1]
-    with pytest.raises(NotComparableError) as caught:
-        judge_stored_run(here, candidate, "old")
-    assert caught.value.exit_code == 4
-    assert candidate.run.run_id in str(caught.value)
-    assert f"evalkit regrade {candidate.run.run_id}" in str(caught.value)
-    assert project.run("gate", "--baseline", "old").code == 4
+    here, (old, candidate) = loaded(project), runs_of(project)
+    verdict = judge_stored_run(here, candidate, "old")
+    assert any("both runs are judged by those of now" in note for note in verdict.notes)
+    assert [len(folder.gradings()) for folder in (old, candidate)] == [3, 2]
     assert len(seen) == 24
+
+
+def test_a_baseline_is_not_graded_with_graders_that_are_gone(
+    counted: tuple[ProjectFolder, list[dict[str, Any]]],
+) -> None:
+    project, seen = counted
+    project.run("run", "--set-baseline", "old", "--no-report")
+    project.edit("graders/short.py", "< 5000", "< 10")
+    project.run("run", "--fresh", "--baseline", "none", "--no-report")
+    (project.path / "graders/short.py").unlink()
+    with pytest.raises(GraderError):
+        judge_stored_run(loaded(project), runs_of(project)[-1], "old")
+    assert project.run("gate", "--baseline", "old").code == ExitCode.GRADER
+    assert len(seen) == 48
 
 
 # ── which baseline ──────────────────────────────────────────────────────────────────────
