@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evalkit.cli.common import format_option, note, table
+from evalkit.cli.graders_new import command as new
 
 if TYPE_CHECKING:
     from evalkit.grading import Figure, Grader
@@ -39,6 +40,9 @@ def command(context: click.Context, output: str) -> None:
         click.echo(table(["grader", "version", "kind", "from", "what it checks"], rows))
 
 
+command.add_command(new)
+
+
 def _root() -> Path | None:
     """The project's root where there is a project: its own graders are listed too."""
     from evalkit.errors import ConfigError
@@ -64,7 +68,7 @@ def _from_here(origin: str) -> str:
 def show(name: str) -> None:
     """Show what grader NAME does, and its parameters."""
     from evalkit.errors import GraderError
-    from evalkit.grading import available
+    from evalkit.grading import RunGrader, available
     from evalkit.grading.discover import describe
 
     known = available(_root())
@@ -73,7 +77,8 @@ def show(name: str) -> None:
     kind = known[name].grader_class()
     click.echo(f"{name} {kind.version} ({_from_here(known[name].origin)})\n")
     click.echo(inspect.getdoc(kind) or "")
-    click.echo(f"\n{inspect.getdoc(kind.grade) or ''}\n")
+    method = kind.method() if issubclass(kind, RunGrader) else kind.grade
+    click.echo(f"\n{inspect.getdoc(method) or ''}\n")
     rows = [list(row) for row in describe(kind)]
     click.echo(table(["parameter", "type", "default"], rows) if rows else "no parameters")
     _show_agreement(kind)
