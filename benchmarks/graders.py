@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from benchmarks.common import Table, cpu_of
 from evalkit.engine.targets import price_table
+from evalkit.errors import GraderError
 from evalkit.goldens import load
-from evalkit.grading import grader_ref, make_graders
+from evalkit.grading import RunGrader, available, grader_ref, make_graders
+from evalkit.grading.over_run import grade_run
 from evalkit.grading.run import grade_trial
 from evalkit.records import Case, Trace
 from evalkit.simulator import Simulator
 from evalkit.workflow import load_project, load_workflow, run_trial
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("refusal", "answer", "groundedness", "tool_call", "policy", "safety", "cost", "latency")
+
+
+def names() -> list[str]:
+    """The shipped graders that can be made without parameters and ask no model."""
+    found = []
+    for name, info in available().items():
+        kind = info.grader_class()
+        if info.origin.startswith("evalkit") and not kind.is_async and kind.deterministic:
+            with suppress(GraderError):
+                make_graders([(name, {})])
+                found.append(name)
+    return found
 
 
 async def traces() -> list[tuple[Case, Trace]]:
@@ -32,18 +47,23 @@ async def traces() -> list[tuple[Case, Trace]]:
 
 
 def grade_all(name: str, pairs: list[tuple[Case, Trace]]) -> None:
-    """Grade every trace with one grader."""
+    """Grade every trace with one grader; one of runs sees two trials of each case."""
     (grader,) = make_graders([(name, {})])
     ref = grader_ref(grader)
+    if isinstance(grader, RunGrader):
+        cases = ((case, (trace, replace(trace, trial=1))) for case, trace in pairs[: len(pairs) // 2])
+        for _ in grade_run(grader, ref, cases):
+            pass
+        return
     for case, trace in pairs:
         grade_trial(grader, ref, case, trace)
 
 
 def measure() -> Table:
-    """One row a grader."""
+    """One row a grader: answers of these traces a CPU second."""
     pairs = asyncio.run(traces())
     rows = []
-    for name in NAMES:
+    for name in names():
         grade_all(name, pairs[:5])
         seconds = cpu_of(partial(grade_all, name, pairs))
         rows.append([name, f"{len(pairs) / seconds:,.0f}"])

@@ -17,7 +17,7 @@ from evalkit.engine.memory import RememberedCalls, TrialMemory
 from evalkit.engine.plan import PlannedTrial
 from evalkit.engine.turns import Turns
 from evalkit.errors import BudgetError, ProviderError
-from evalkit.grading import Grading
+from evalkit.grading.workers import GradingWork
 from evalkit.providers import PriceTable, Provider
 from evalkit.records import Case, Score, Trace, TraceError
 from evalkit.redaction import Redactor
@@ -73,7 +73,7 @@ class Executor:
         providers: Targets by name.
         prices: What calls cost.
         redactor: Applied to every trace before it goes anywhere.
-        grading: The graders.
+        grading: The graders, shared among processes where they would hold up the calls in flight.
         journal: Where finished trials go at once; its commits are to be told to :meth:`committed`.
         run_id: The run they belong to.
         concurrency: Trials at once.
@@ -87,7 +87,7 @@ class Executor:
     providers: Mapping[str, Provider]
     prices: PriceTable
     redactor: Redactor
-    grading: Grading
+    grading: GradingWork
     journal: Journal
     run_id: str
     concurrency: int
@@ -197,7 +197,7 @@ class Executor:
 
     def _keep(self, planned: PlannedTrial, trace: Trace) -> tuple[Trace, bytes] | None:
         masked, encoded = self.redactor.encoded(trace)
-        if self.grading.is_async and trace.status == "ok":
+        if (self.grading.grading.is_async or self.grading.holds_up) and trace.status == "ok":
             self.journal.hold(self._stored(planned, masked), encoded)
             return masked, encoded
         self._append(planned, masked, encoded, self.grading.grade(self._case(planned.prepared.case), masked))

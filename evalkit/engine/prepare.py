@@ -21,6 +21,7 @@ from evalkit.errors import ConfigError, UsageError
 from evalkit.fingerprint import fingerprint
 from evalkit.goldens import GoldenSet, load
 from evalkit.grading import Grading, make_graders
+from evalkit.grading.run import Recipe
 from evalkit.providers import PriceTable
 from evalkit.redaction import Redactor
 from evalkit.store.runs import Runs, new_run_id
@@ -96,7 +97,8 @@ def load_grading(project: Project, workflow: Workflow) -> Grading:
     Raises:
         GraderError: when one is not there or refuses its parameters.
     """
-    return Grading(make_graders([(spec.use, spec.params) for spec in workflow.graders], project.root))
+    wanted = tuple((spec.use, spec.params) for spec in workflow.graders)
+    return Grading(make_graders(wanted, project.root), Recipe(wanted, project.root))
 
 
 def prepare(project: Project, name: str, targets: Targets, options: RunOptions | None = None) -> Candidate:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from evalkit.errors import EvalkitError
 from evalkit.grading import Grading
 from evalkit.grading.over_run import CaseTrials, grade_run
+from evalkit.grading.workers import GradingWork
 from evalkit.records import Case, Score, Trace
 from evalkit.store.cases import iter_cases_of
 from evalkit.store.merge import SegmentCursor
@@ -59,14 +60,16 @@ def regrade(folder: RunFolder, store: Path, grading: Grading) -> Regraded:
         return iter_cases_of(store, run.golden_set, run.redaction)
 
     known = _known_scores(folder, grading)
-    changed = Grading(grader for grader, ref in grading.of_trials if ref.fingerprint not in known)
+    changed = grading.only({ref.name for _, ref in grading.of_trials if ref.fingerprint not in known})
 
-    def tables() -> Iterator[pa.Table]:
+    def tables(work: GradingWork) -> Iterator[pa.Table]:
+        left = run.trials
         kept = [(SegmentCursor(path, SCORE_SCHEMA), pa.array(prints)) for path, prints in _by_path(known).items()]
         found = _by_case(folder.traces(), cases())
         while some := list(islice(found, _CASES)):
-            pairs = ((case, trace) for case, traces in some for trace in traces)
-            made = scores_table(run.run_id, grading.refs, changed.grade_all(pairs))
+            pairs = [(case, trace) for case, traces in some for trace in traces]
+            made = scores_table(run.run_id, grading.refs, work.grade_all(pairs, left))
+            left -= len(pairs)
             old = [_of_graders(cursor.until(some[-1][0].id), prints) for cursor, prints in kept]
             yield pa.concat_tables([made.replace_schema_metadata(), *old]).sort_by(_CANONICAL)
 
@@ -75,7 +78,7 @@ def regrade(folder: RunFolder, store: Path, grading: Grading) -> Regraded:
         made = path
         if grading.of_runs:  # their scores are added before anybody sees the segment
             made = Path(stack.enter_context(TemporaryDirectory(prefix=".regrade-", dir=folder.path))) / path.name
-        write_scores(made, grading.refs, tables())
+        write_scores(made, grading.refs, tables(stack.enter_context(GradingWork(changed))))
         if grading.of_runs:
             _add(made, path, folder.traces, cases, run.run_id, grading)
     status = read_segment(path, ["status"]).column(0)

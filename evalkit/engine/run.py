@@ -29,6 +29,7 @@ from evalkit.engine.sources import JournalSource, grade_reused, plan_sources
 from evalkit.engine.spending import RunBudget
 from evalkit.engine.targets import Targets
 from evalkit.errors import BudgetError, StoreError
+from evalkit.grading.workers import GradingWork
 from evalkit.providers import Provider
 from evalkit.records import Case, Run, Score, Trace
 from evalkit.store.arrays import fixed_texts
@@ -135,7 +136,7 @@ async def _make_trials(
             executor.committed(size, progress)
 
     paid = before.microusd + remembered.cost_microusd + options.earlier[2]
-    with RunBudget(candidate.project, workflow, paid) as budget:
+    with RunBudget(candidate.project, workflow, paid) as budget, GradingWork(candidate.grading) as work:
 
         def on_commit(size: int) -> None:
             if size >= 0:
@@ -150,7 +151,7 @@ async def _make_trials(
             providers=budget.metered(_providers(targets, workflow), candidate.prices, before.dearest),
             prices=candidate.prices,
             redactor=candidate.redactor,
-            grading=candidate.grading,
+            grading=work,
             journal=journal,
             run_id=candidate.head.run_id,
             concurrency=options.concurrency or candidate.project.spec.concurrency,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Container, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TypeAlias, cast
 
 from evalkit.errors import BudgetError
@@ -14,18 +16,30 @@ from evalkit.fingerprint import combine
 from evalkit.grading.contract import Grader, RunGrader, grader_ref
 from evalkit.grading.loops import all_of, run_apart
 from evalkit.grading.rows import fault_row, grade_row, unfinished_row
-from evalkit.records import Case, GraderRef, Score, Trace
+from evalkit.records import Case, GraderRef, Json, Score, Trace
 
-__all__ = ["Asked", "Grading", "grade_each", "grade_trial", "grade_trial_async"]
+__all__ = ["Asked", "Grading", "Recipe", "grade_each", "grade_trial", "grade_trial_async"]
 
 Asked: TypeAlias = tuple[Grader, GraderRef, Case, Trace]
 """A grader that is asked about a trial."""
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """Graders by name."""
+
+    wanted: tuple[tuple[str, Mapping[str, Json]], ...]
+    """Names and parameters, in order."""
+    root: Path | None = None
+    """The project's folder."""
+
+
 class Grading:
     """A set of graders, ready to use, with the fingerprint of them together."""
 
-    def __init__(self, graders: Iterable[Grader]) -> None:
+    def __init__(self, graders: Iterable[Grader], recipe: Recipe | None = None) -> None:
+        self.recipe = recipe
+        """How to make the same graders in another process; None where nobody has said."""
         self.graders: tuple[Grader, ...] = tuple(graders)
         self.refs: tuple[GraderRef, ...] = tuple(grader_ref(grader) for grader in self.graders)
         both = tuple(zip(self.graders, self.refs, strict=True))
@@ -52,15 +66,28 @@ class Grading:
         with redirect_stdout(sys.stderr):
             return tuple(grade_trial(grader, ref, case, trace) for grader, ref in self.of_trials)
 
-    async def grade_async(self, case: Case, trace: Trace) -> tuple[Score, ...]:
+    def only(self, names: Container[str]) -> Grading:
+        """Some of the graders."""
+        recipe = self.recipe and Recipe(
+            tuple(item for item in self.recipe.wanted if item[0] in names), self.recipe.root
+        )
+        return Grading((grader for grader in self.graders if grader.name in names), recipe)
+
+    async def grade_async(self, case: Case, trace: Trace, known: Sequence[Score] | None = None) -> tuple[Score, ...]:
         """One score a grader of trials, in order; asynchronous graders are waited for together.
 
         What graders print is not redirected: whoever runs the loop does that.
+
+        Args:
+            case: The case.
+            trace: Its trial.
+            known: The rows of the graders that are not asynchronous, where they are made already.
 
         Raises:
             BudgetError: when the budget of one is spent; the others are cancelled.
             CancelledError: when the caller is cancelled.
         """
+        plain = None if known is None else iter(known)
         rows: list[Score | None] = []
         waiting: list[tuple[int, Awaitable[Score]]] = []
         for grader, ref in self.of_trials:
@@ -68,10 +95,21 @@ class Grading:
                 waiting.append((len(rows), grade_trial_async(grader, ref, case, trace)))
                 rows.append(None)
             else:
-                rows.append(grade_trial(grader, ref, case, trace))
+                rows.append(grade_trial(grader, ref, case, trace) if plain is None else next(plain))
         for (place_of, _), row in zip(waiting, await all_of([work for _, work in waiting]), strict=True):
             rows[place_of] = row
         return tuple(cast(list[Score], rows))
+
+    def with_waiting(self, trials: Sequence[tuple[Case, Trace]], known: Sequence[Sequence[Score]]) -> list[Score]:
+        """The scores of some trials in order, of which those of the graders that are not asynchronous are known."""
+        asked = [
+            (grader, ref, case, trace) for case, trace in trials for grader, ref in self.of_trials if grader.is_async
+        ]
+        waited = iter(grade_each(asked))
+        rows: list[Score] = []
+        for plain in map(iter, known):
+            rows += (next(waited if grader.is_async else plain) for grader, _ in self.of_trials)
+        return rows
 
     def grade_all(self, trials: Iterable[tuple[Case, Trace]]) -> list[Score]:
         """The scores of some trials, in the order of trials and in it of graders.
