@@ -550,9 +550,9 @@ class Run:
     reused: int = 0
     errors: int = 0
     model_calls: int = 0
-    """Calls made by this run; reused trials made none."""
+    """Calls made by this run, by its graders too; reused trials made none."""
     cost_microusd: int = 0
-    """What this run spent."""
+    """What this run spent, on its graders too."""
     simulated: bool = False
     selection: str = "all"
     """How the cases were chosen: all of them, or a stated part."""

@@ -77,8 +77,13 @@ def _workflow(project: Project, name: str) -> Callable[[], str]:
         from evalkit.fingerprint import short
         from evalkit.gate.words import count_of
         from evalkit.goldens import validate
+        from evalkit.workflow.spec import ModelSpec
 
-        candidate = prepare(project, name, Targets(project))
+        targets = Targets(project)
+        candidate = prepare(project, name, targets)
+        for grader in candidate.grading.graders:
+            for model in grader.models_asked():  # a key that is not there is an error of every score later
+                targets.provider(ModelSpec(model=model).provider)
         findings = validate(candidate.golden, tools=candidate.workflow.tools)
         errors = [finding for finding in findings if finding.level == "error"]
         if errors:

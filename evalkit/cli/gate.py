@@ -14,7 +14,7 @@ __all__ = ["command"]
 @click.option("--baseline", metavar="NAME", help="Baseline name or run id.  [default: from evalkit.yaml]")
 @format_option()
 def command(run_id: str, baseline: str | None, output: str) -> int:
-    """Judge stored run RUN (default the latest) by the gate as it is now. Calls no model."""
+    """Judge stored run RUN (default the latest) by the gate as it is now. Calls no model under test."""
     from evalkit.gate.compare import judge_stored_run
     from evalkit.session import sync_catalogue
     from evalkit.store import Runs

@@ -17,6 +17,7 @@ from evalkit.engine.memory import RememberedCalls, TrialMemory
 from evalkit.engine.plan import PlannedTrial
 from evalkit.engine.turns import Turns
 from evalkit.errors import BudgetError, ProviderError
+from evalkit.grading.models import GraderModels
 from evalkit.grading.workers import GradingWork
 from evalkit.providers import PriceTable, Provider
 from evalkit.records import Case, Score, Trace, TraceError
@@ -81,6 +82,7 @@ class Executor:
         remembered: Finished calls of trials that were cut off.
         offsets: Filled with the place of each trial's line in the journal.
         on_progress: Called whenever more is on the disk.
+        models: For graders that ask models.
     """
 
     workflow: Workflow
@@ -95,6 +97,7 @@ class Executor:
     remembered: RememberedCalls
     offsets: NDArray[np.int64]
     on_progress: Callable[[Progress], None] | None = None
+    models: GraderModels | None = None
     _stop: ProviderError | BudgetError | None = None
     _unreachable: int = 0
     _uncommitted: deque[_Done] = field(default_factory=deque)
@@ -167,7 +170,7 @@ class Executor:
             waiting = await self._finished(planned, progress)
         if waiting is not None:
             masked, encoded = waiting
-            scores = await self.grading.grade_async(self._case(planned.prepared.case), masked)
+            scores = await self.grading.grade_async(self._case(planned.prepared.case), masked, self.models)
             self._append(planned, masked, encoded, scores)
 
     async def _finished(self, planned: PlannedTrial, progress: Progress) -> tuple[Trace, bytes] | None:

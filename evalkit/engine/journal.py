@@ -6,6 +6,7 @@ A line is the CRC-32 of what follows in eight hex digits, a blank, a letter and 
 * ``P`` the plan that is executed: the first line, and again whenever the run is taken up.
 * ``C`` a finished call of a trial that is not finished: its place, the answer.
 * ``F`` a finished trial that waits for its graders: its row of the trials segment, its trace, no scores.
+* ``J`` a paid reply of a model to a grader: what it cost. The reply is kept elsewhere.
 * ``T`` a graded trial: its row of the trials segment, its trace, its rows of the scores segment.
 
 Lines are written as soon as there is something to write, so that they survive the process. A thread forces them to
@@ -214,6 +215,14 @@ class Journal:
         """
         return self._write(b"F", to_json(trial_row(trial)), encoded, b"[]")
 
+    def paid(self, microusd: int) -> None:
+        """Write what a reply of a model to a grader has cost.
+
+        Raises:
+            StorageError: when the disk does not take it.
+        """
+        self._write(b"J", to_json({"cost_microusd": microusd}))
+
     def remember(self, key: str, step: int, digest: str, response: ChatResponse) -> None:
         """Write a finished call of a trial that goes on.
 
@@ -323,7 +332,7 @@ def is_written(path: Path) -> bool:
     return False
 
 
-def read_entries(path: Path, kinds: Container[str] = "PCFT") -> Iterator[Entry]:
+def read_entries(path: Path, kinds: Container[str] = "PCFJT") -> Iterator[Entry]:
     """The lines of a journal, in order; damaged ones are passed over, one that is gone holds nothing."""
     try:
         handle = open(path, "rb")  # noqa: SIM115 - closed below
@@ -359,7 +368,7 @@ class JournalReader:
         """Bytes that it has now."""
         return os.fstat(self._descriptor).st_size
 
-    def entries(self, kinds: Container[str] = "PCFT") -> Iterator[Entry]:
+    def entries(self, kinds: Container[str] = "PCFJT") -> Iterator[Entry]:
         """As :func:`read_entries`."""
         with open(self._descriptor, "rb", closefd=False) as handle:
             handle.seek(0)

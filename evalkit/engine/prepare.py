@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit._version import __version__
+from evalkit.engine.grader_models import ProjectModels
 from evalkit.engine.journal import JournalReader, PlanHead, is_written, read_head
 from evalkit.engine.plan import Plan, make_plan, priced_models
 from evalkit.engine.reuse import journal_places
@@ -98,7 +99,9 @@ def load_grading(project: Project, workflow: Workflow) -> Grading:
         GraderError: when one is not there or refuses its parameters.
     """
     wanted = tuple((spec.use, spec.params) for spec in workflow.graders)
-    return Grading(make_graders(wanted, project.root), Recipe(wanted, project.root))
+    graders = make_graders(wanted, project.root)
+    asks = any(grader.needs_models for grader in graders)
+    return Grading(graders, Recipe(wanted, project.root), ProjectModels(project, workflow) if asks else None)
 
 
 def prepare(project: Project, name: str, targets: Targets, options: RunOptions | None = None) -> Candidate:

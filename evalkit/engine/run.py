@@ -18,6 +18,7 @@ from pydantic_core import from_json
 from evalkit._version import __version__
 from evalkit.engine.execute import Executor, Progress
 from evalkit.engine.git import git_state
+from evalkit.engine.grader_models import Paid, ProjectModels
 from evalkit.engine.journal import Journal, JournalLock, JournalReader, lock_journal, read_entries
 from evalkit.engine.lag import EventLoopLag
 from evalkit.engine.memory import RememberedCalls
@@ -66,6 +67,8 @@ async def execute_plan(
         spent = _Spent()
         if lock is not None:
             spent = await _make_trials(candidate, targets, wanted, lock, offsets, on_progress)
+        if isinstance(candidate.grading.models, ProjectModels):
+            candidate.grading.models.spent_before = spent.after(wanted.earlier).microusd
         _save_masked_cases(candidate)
         folder = _put_together(candidate, offsets, spent.after(wanted.earlier), wanted.earlier[0])
         _drop_used_journals(candidate)
@@ -146,6 +149,13 @@ async def _make_trials(
                 loop.call_soon_threadsafe(committed, size)
 
         journal = Journal(path, on_commit, lock)
+        models = candidate.grading.models
+
+        def on_paid(microusd: int) -> None:
+            journal.paid(microusd)
+            progress.model_calls += 1
+            progress.cost_microusd += microusd
+
         executor = Executor(
             workflow=workflow,
             providers=budget.metered(_providers(targets, workflow), candidate.prices, before.dearest),
@@ -159,6 +169,7 @@ async def _make_trials(
             remembered=remembered,
             offsets=offsets,
             on_progress=on_progress,
+            models=models.within(targets, budget, on_paid) if isinstance(models, ProjectModels) else None,
         )
         try:
             # what a program of the user prints must not get among the results
@@ -217,8 +228,12 @@ def _spent(path: Path) -> _Spent:
     """What the journal of a run tells; calls that are remembered count with the trial that will hold them."""
     total = _Spent()
     remembered: dict[str, dict[int, int]] = {}
-    for entry in read_entries(path, "CT"):
+    for entry in read_entries(path, "CJT"):
         row = entry.head
+        if entry.kind == "J":
+            total.calls += 1
+            total.microusd += row["cost_microusd"]
+            continue
         if entry.kind == "C":
             cost = from_json(entry.parts[1]).get("cost_microusd") or 0
             remembered.setdefault(row["key"], {})[row["step"]] = cost
@@ -298,6 +313,9 @@ def _sources(candidate: Candidate, offsets: NDArray[np.int64], stack: ExitStack)
 def _record(candidate: Candidate, counts: _Counts, spent: _Spent, made: int) -> Run:
     git = git_state(candidate.project.root)
     plan = candidate.plan
+    models = candidate.grading.models
+    # by graders of trials that were reused
+    judged = models.paid if isinstance(models, ProjectModels) else Paid()
     return Run(
         run_id=candidate.head.run_id,
         workflow=candidate.workflow.name,
@@ -315,8 +333,8 @@ def _record(candidate: Candidate, counts: _Counts, spent: _Spent, made: int) -> 
         trials=counts.trials,
         reused=max(0, plan.reused - made),
         errors=counts.errors,
-        model_calls=spent.calls,
-        cost_microusd=spent.microusd,
+        model_calls=spent.calls + judged.calls,
+        cost_microusd=spent.microusd + judged.microusd,
         simulated=counts.simulated,
         selection=plan.selection.text,
         commit=git.commit,

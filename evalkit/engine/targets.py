@@ -62,6 +62,23 @@ class Targets:
         """What makes the answers of a provider its own; part of the fingerprint of a model pin."""
         return self.provider(name).identity
 
+    def identity_without_key(self, name: str) -> Mapping[str, Any]:
+        """The same where the key need not be there, because nothing is asked.
+
+        Raises:
+            ConfigError: when it is not declared.
+        """
+        made = self._made.get(name) or self._make(name, self._spec(name).model_copy(update={"api_key_env": None}))
+        return made.identity
+
+    def kind(self, name: str) -> str:
+        """The kind of a provider.
+
+        Raises:
+            ConfigError: when it is not declared.
+        """
+        return self._spec(name).kind
+
     def provider(self, name: str) -> Provider:
         """A provider, one attempt a call, by its name in ``provider:model``.
 

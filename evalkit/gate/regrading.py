@@ -184,6 +184,5 @@ def _asked(
             grader, ref = graders[score.grader]
             asked += [(grader, ref, cases[trace.case_id], trace)] * missing
             places += [(output, attempt) for attempt in range(begin, begin + missing)]
-    return [
-        Regrade(score, *output, attempt) for score, (output, attempt) in zip(grade_each(asked), places, strict=True)
-    ]
+    again = grade_each(asked, grading.models, [attempt for _, attempt in places])
+    return [Regrade(score, *output, attempt) for score, (output, attempt) in zip(again, places, strict=True)]

@@ -67,6 +67,8 @@ class Grader(ABC):
     """False where the same trace can get another grade each time: a failure of a critical case is then graded again."""
     blind: ClassVar[tuple[str, ...]] = ()
     """What it cannot see, a sentence each: shown with its agreement wherever somebody decides whether to trust it."""
+    needs_models: ClassVar[bool] = False
+    """Whether ``grade`` takes models as its third argument; see :mod:`evalkit.grading.models`."""
     is_async: ClassVar[bool] = False
     """Whether ``grade`` is ``async def``: found by itself."""
 
@@ -81,6 +83,10 @@ class Grader(ABC):
         May be ``async def``: the asynchronous graders of a trial are waited for together, and about several trials
         at once. They are called from one event loop after another, so that connections are made for each loop.
         """
+
+    def models_asked(self) -> tuple[str, ...]:
+        """The models that it asks, as ``provider:model``: what they are is part of its fingerprint in a project."""
+        return ()
 
 
 Grades: TypeAlias = "Grade | Sequence[Grade | None] | None"
@@ -167,6 +173,10 @@ def check_class(kind: type[Grader], file: str | None = None) -> None:
         )  # fmt: skip
     if issubclass(kind, RunGrader):
         _check_run_grader(kind, file)
+    if kind.needs_models and not kind.is_async:
+        raise GraderError(
+            "a grader that asks models waits for them", file=file, key=kind.__qualname__, fix="write `async def grade`"
+        )
     parameters = getattr(kind, "__dataclass_params__", None)
     if parameters is None or not parameters.frozen:
         raise GraderError(

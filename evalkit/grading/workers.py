@@ -21,6 +21,7 @@ from typing import IO, Self, cast
 
 from evalkit import codec
 from evalkit.errors import GraderError
+from evalkit.grading.models import GraderModels
 from evalkit.grading.rows import error_row
 from evalkit.grading.run import Grading, grade_each
 from evalkit.records import Case, Score, Trace
@@ -60,8 +61,10 @@ class _Worker:
         self.process = subprocess.Popen(  # noqa: S603 - our own Python
             [sys.executable, "-c", _BOOT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
-        root, wanted = grading.recipe.root, grading.recipe.wanted
-        said = {"root": str(root) if root else None, "wanted": wanted, "fingerprint": grading.fingerprint}
+        plain = grading.only({ref.name for grader, ref in grading.of_trials if not grader.is_async})
+        assert plain.recipe is not None  # noqa: S101 - as above
+        root, wanted = plain.recipe.root, plain.recipe.wanted
+        said = {"root": str(root) if root else None, "wanted": wanted, "fingerprint": plain.fingerprint}
         self._send([json.dumps(sys.path).encode(), json.dumps(said).encode()])
         fault = json.loads(self._line())
         if fault:
@@ -214,19 +217,19 @@ class GradingWork:
         self._learn(time.thread_time() - began, 1)
         return scores
 
-    async def grade_async(self, case: Case, trace: Trace) -> tuple[Score, ...]:
-        """Grade a trial without holding up the event loop.
+    async def grade_async(self, case: Case, trace: Trace, models: GraderModels | None = None) -> tuple[Score, ...]:
+        """Grade a trial without holding up the event loop; ``models`` is for graders that need them.
 
         Raises:
             BudgetError: when the budget of a grader is spent.
             CancelledError: when the caller is cancelled.
         """
         if not self.holds_up:
-            return await self.grading.grade_async(case, trace)
+            return await self.grading.grade_async(case, trace, models=models)
         shared = self._shared()
         loop = asyncio.get_running_loop()
         (rows,) = await loop.run_in_executor(shared.threads, shared.grade, [(case, trace)])
-        return await self.grading.grade_async(case, trace, rows)
+        return await self.grading.grade_async(case, trace, rows, models)
 
     def grade_all(self, trials: Iterable[tuple[Case, Trace]], left: int) -> list[Score]:
         """Grade some of so many stored trials that are left, in order.
@@ -282,12 +285,11 @@ def main() -> None:
     answers.flush()
     if fault:
         return
-    plain = [(grader, ref) for grader, ref in grading.of_trials if not grader.is_async]
     while head := lines.readline():
         # all of a batch is read before the first answer: else both sides could wait for the other to read
         batch = [(lines.readline(), lines.readline()) for _ in range(int(head))]
         for texts in batch:
             case, trace = codec.decode(Case, texts[0]), codec.decode(Trace, texts[1])
-            rows = grade_each([(grader, ref, case, trace) for grader, ref in plain])
+            rows = grade_each([(grader, ref, case, trace) for grader, ref in grading.of_trials])
             answers.write(codec.encode(tuple(rows)) + b"\n")
         answers.flush()

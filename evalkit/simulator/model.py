@@ -17,8 +17,9 @@ from evalkit.fingerprint import canonical_json
 from evalkit.simulator.draws import Dice, unit
 from evalkit.simulator.echo import conversation_hash, echo
 from evalkit.simulator.extraction import Evidence, find_evidence
+from evalkit.simulator.judging import judge
 from evalkit.simulator.lexicon import lexicon, phrases
-from evalkit.simulator.profiles import ECHO, SYSTEM_FINGERPRINT, Profile, profile
+from evalkit.simulator.profiles import ECHO, JUDGE, SYSTEM_FINGERPRINT, Profile, profile
 from evalkit.simulator.reading import Passage, Reading, Rule, ToolAnswer, read
 from evalkit.simulator.toolbox import ToolChoice, choose_tool, handover_tool, planted_texts, verbalise
 
@@ -90,6 +91,9 @@ def _complete(payload: Mapping[str, Any], chosen: Profile) -> Reply:
         decision = _Decision(echo(hashed), why="the words follow from the conversation's hash")
         return _reply(payload, chosen, _NO_DICE, decision, hashed.hex())
     digest = hashlib.sha256(canonical_json(payload)).hexdigest()
+    if chosen is JUDGE:
+        text, why = judge(payload)
+        return _reply(payload, chosen, Dice(_SEED, chosen.name, "", digest), _Decision(text, why=why), digest)
     reading = read(payload)
     dice = Dice(_SEED, chosen.name, f"{reading.dialogue}|{len(reading.answers)}", digest)
     decision = _Mind(chosen, reading, dice).decide()

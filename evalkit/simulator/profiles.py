@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from evalkit.providers.dialect import SIMULATED_FINGERPRINT
 from evalkit.providers.prices import Price
 
-__all__ = ["ECHO", "PROFILES", "SYSTEM_FINGERPRINT", "Profile", "profile", "simulated_prices"]
+__all__ = ["ECHO", "JUDGE", "PROFILES", "SYSTEM_FINGERPRINT", "Profile", "profile", "simulated_prices"]
 
 SYSTEM_FINGERPRINT = f"{SIMULATED_FINGERPRINT}2"
 """In every simulated response; raised when the same request would get another answer."""
@@ -68,6 +68,15 @@ ECHO = Profile(
     output_price="0.40",
 )
 
+JUDGE = replace(
+    ECHO,
+    name="sim-judge-1",
+    description="judges answers by counting words, for graders that ask a model: for examples and tests",
+    latency_ms=20,
+    input_price="0.50",
+    output_price="2.00",
+)
+
 PROFILES: tuple[Profile, ...] = (
     Profile(
         name="sim-large-1",
@@ -124,6 +133,7 @@ PROFILES: tuple[Profile, ...] = (
         output_price="4.00",
     ),
     ECHO,
+    JUDGE,
 )
 
 

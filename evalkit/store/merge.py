@@ -160,11 +160,16 @@ class RunSource:
             if not wanted.all():
                 trials, traces = (take(table, np.flatnonzero(wanted)) for table in (trials, traces))
                 scores = None if scores is None else _of_trials(scores, trials)
-        if scores is not None:
+        if scores is not None and not (self.grade is not None and _failed(scores)):
             return Chunk(trials, traces, scores)
         assert self.grade is not None, "whoever revises can grade"  # noqa: S101
         rows = trials.select(["case_digest", "trial_key", "source_run"]).to_pylist()
         return graded_again(rows, traces.column("trace_json").to_pylist(), self.graders, self.grade, self.revise)
+
+
+def _failed(scores: pa.Table) -> bool:
+    """Whether a grader failed: it is asked again, as a model that it asks may be back."""
+    return bool(pc.any(pc.equal(scores.column("status"), "error")).as_py())
 
 
 def _among(values: NDArray[np.bytes_], known: NDArray[np.bytes_]) -> NDArray[np.bool_]:

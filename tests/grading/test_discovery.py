@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,8 @@ from evalkit.grading import Grading, available, make_graders
 from evalkit.records import Case, Message, Trace
 from tests.grading.conftest import HEADER, grader_source
 
-SHIPPED = {
-    "answer", "cost", "groundedness", "injection", "latency", "policy", "refusal", "safety", "stability", "tokens", "tool_call", "ttft",
-}  # fmt: skip
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+SHIPPED = set(tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["entry-points"]["evalkit.graders"])
 CASE = Case("c", (Message("user", "?"),))
 TRACE = Trace("w", "c", 0, "ok", "yes please")
 

@@ -120,7 +120,7 @@ def test_an_unknown_model_ends_the_run_with_the_names_that_there_are() -> None:
     assert (caught.value.kind, caught.value.fatal) == ("status", True)
     assert (
         str(caught.value)
-        == "no simulated model `gpt-5`; there are sim-large-1, sim-small-1, sim-flawless-1, sim-echo-1"
+        == "no simulated model `gpt-5`; there are sim-large-1, sim-small-1, sim-flawless-1, sim-echo-1, sim-judge-1"
     )
 
 
