@@ -48,10 +48,10 @@ class Slow(Grader):
 '''
 
 
-def prepared(project: ProjectFolder, address: str, stop: str = "") -> None:
+def prepared(project: ProjectFolder, address: str, stop: str = "", concurrency: int = 2) -> None:
     project.write("graders/slow.py", SLOW)
     project.write("stop.txt", stop)
-    slow_project(project, address, graders=["refusal", "slow"])
+    slow_project(project, address, concurrency, graders=["refusal", "slow"])
 
 
 def made_twice(calls: Calls) -> list[str]:
@@ -85,7 +85,7 @@ def test_a_run_is_the_same_as_with_graders_that_nobody_waits_for(project: Projec
 @pytest.mark.parametrize(("stop", "code"), [("budget", ExitCode.BUDGET), ("signal", ExitCode.TERMINATED)])
 def test_stopped_while_graders_wait_no_call_is_made_again(project: ProjectFolder, stop: str, code: ExitCode) -> None:
     with counting_server(0) as (address, calls):
-        prepared(project, address, stop)
+        prepared(project, address, stop, concurrency=1)  # a call in flight would be made again
         assert project.run("run").code == code
         waiting = held(project)
         assert waiting >= 1
