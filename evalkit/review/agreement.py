@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.grading import Grader, Grading
-from evalkit.records import Case, Score, Trace
+from evalkit.grading import Grading
+from evalkit.records import Case, GraderRef, Score, Trace
 from evalkit.review.labels import HumanLabel, agreed_labels, output_of
 from evalkit.stats import (
     Estimate,
@@ -91,18 +91,17 @@ class Agreement:
 
 
 def find_labelled(
-    labels: Sequence[HumanLabel], grader: Grader, runs: Iterable[RunFolder], cases: Cases
+    labels: Sequence[HumanLabel], grading: Grading, runs: Iterable[RunFolder], cases: Cases
 ) -> tuple[list[Labelled], int]:
     """Labelled outputs in stored runs, each graded once by the grader of now, and how many labels are in none.
 
     Args:
         labels: Labels of the workflow.
-        grader: The grader.
+        grading: The grader, alone.
         runs: Where to look, newest first.
         cases: The cases of a run by id.
     """
-    wanted = agreed_labels(labels, grader.name)
-    grading = Grading((grader,))
+    wanted = agreed_labels(labels, grading.refs[0].name)
     found: dict[str, Labelled] = {}
     for folder in runs:
         missing = {label.case_id for output, label in wanted.items() if output not in found}
@@ -125,9 +124,8 @@ def _model_of(trace: Trace) -> str:
     return (last.reported_model or last.model) if last else ""
 
 
-def measure_agreement(grader: Grader, labelled: Sequence[Labelled], lost: int = 0) -> GraderAgreement:
+def measure_agreement(ref: GraderRef, labelled: Sequence[Labelled], lost: int = 0) -> GraderAgreement:
     """Everything that is said of a grader, from labelled outputs; figures that they are too few for are None."""
-    ref = Grading((grader,)).refs[0]
     good = np.array([item.label.passed for item in labelled], bool)
     decided = np.array([item.score.status == "ok" and item.score.passed is not None for item in labelled], bool)
     # what a grader says nothing of is no agreement: it counts as the wrong answer

@@ -40,11 +40,11 @@ def agreement_of(
         StoreError: when a run cannot be read.
     """
     labels = [*Labels(project.root).of(workflow), *further]
-    by_name = {grader.name: grader for grader in grading.graders}
     found = {}
     for name in names:
-        labelled, lost = find_labelled(labels, by_name[name], _runs(project, workflow), _cases(project))
-        found[name] = measure_agreement(by_name[name], labelled, lost)
+        one = _alone(grading, name)
+        labelled, lost = find_labelled(labels, one, _runs(project, workflow), _cases(project))
+        found[name] = measure_agreement(one.refs[0], labelled, lost)
     return found
 
 
@@ -66,14 +66,14 @@ def calibrate(
     """
     loaded = load_workflow(project, workflow)
     grading = load_grading(project, loaded)
-    by_name = {grader.name: grader for grader in grading.graders}
+    known = [ref.name for ref in grading.refs]
     for name in graders:
-        if name not in by_name:
-            raise UsageError(f"workflow {workflow} has no grader `{name}`", fix=f"its graders: {', '.join(by_name)}")
+        if name not in known:
+            raise UsageError(f"workflow {workflow} has no grader `{name}`", fix=f"its graders: {', '.join(known)}")
     folder = _run(project, workflow, run)
     further = [] if file is None else labels_of_file(folder, read_label_file(file), graders, file)
     labels = [*Labels(project.root).of(workflow), *further]
-    names = list(graders) or [name for name in by_name if any(label.grader == name for label in labels)]
+    names = list(graders) or [name for name in known if any(label.grader == name for label in labels)]
     if not names:
         raise UsageError(
             f"nobody has labelled answers of {workflow}",
@@ -81,8 +81,9 @@ def calibrate(
         )
     found, passed, said = [], {}, {}
     for name in names:
-        labelled, lost = find_labelled(labels, by_name[name], _runs(project, workflow, folder), _cases(project))
-        found.append(measure_agreement(by_name[name], labelled, lost))
+        one = _alone(grading, name)
+        labelled, lost = find_labelled(labels, one, _runs(project, workflow, folder), _cases(project))
+        found.append(measure_agreement(one.refs[0], labelled, lost))
         mean = powered(labelled, _scores(project, folder, grading, name), _clusters(project, folder))
         if mean is not None:
             passed[name], said[name] = mean
@@ -132,6 +133,18 @@ def labels_of_file(
     return found
 
 
+def _alone(grading: Grading, name: str) -> Grading:
+    """One grader.
+
+    Raises:
+        UsageError: for one that sees several trials: no single output tells what it says.
+    """
+    one = grading.only({name})
+    if one.of_runs:
+        raise UsageError(f"grader `{name}` looks at several trials together, and labels are of single answers")
+    return one
+
+
 def _run(project: Project, workflow: str, name: str) -> RunFolder:
     if name:
         return Runs(project.store).get(name)
@@ -162,6 +175,5 @@ def _scores(project: Project, folder: RunFolder, grading: Grading, name: str) ->
     """What the grader of now says of a run: as stored, or graded for this once."""
     if folder.scores_path(grading.fingerprint).exists():
         return [score for score in folder.scores(grading.fingerprint) if score.grader == name]
-    one = Grading(tuple(grader for grader in grading.graders if grader.name == name))
-    cases = _cases(project)(folder)
-    return [score for trace in folder.traces() for score in one.grade(cases[trace.case_id], trace)]
+    one, cases = _alone(grading, name), _cases(project)(folder)
+    return one.grade_all((cases[trace.case_id], trace) for trace in folder.traces())
