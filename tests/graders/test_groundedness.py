@@ -46,17 +46,18 @@ def test_what_stands_in_the_documents_is_supported(answer: str, documents: tuple
 
 
 @pytest.mark.parametrize(
-    ("answer", "numbers"),
+    ("answer", "label", "numbers"),
     [
-        ("You can return an unused kettle within 45 days of delivery.", ["45"]),
-        ("Orders of 1.350,50 euros or more are delivered by courier.", ["1350.5"]),
-        ("Elephants migrate across savannah grasslands seasonally.", []),
-        ("Return shipping is free for members. Elephants migrate across savannah grasslands.", []),
+        ("You can return an unused kettle within 45 days of delivery.", "contradicted", ["45"]),
+        ("Orders of 1.350,50 euros or more are delivered by courier.", "contradicted", ["1350.5"]),
+        ("You can return an unused kettle of up to 45 kilograms.", "unsupported", ["45"]),
+        ("Elephants migrate across savannah grasslands seasonally.", "unsupported", []),
+        ("Return shipping is free for members. Elephants migrate across savannah grasslands.", "unsupported", []),
     ],
 )
-def test_a_number_or_a_claim_that_no_source_holds_fails(answer: str, numbers: list[str]) -> None:
+def test_a_number_or_a_claim_that_no_source_holds_fails(answer: str, label: str, numbers: list[str]) -> None:
     found = graded(answer, RETURNS, DELIVERY)
-    assert (found.passed, found.label, found.severity) == (False, "unsupported", "major")
+    assert (found.passed, found.label, found.severity) == (False, label, "major")
     assert [item["numbers"] for item in found.evidence["unsupported"]] == [numbers]
     assert found.evidence["unsupported"][0]["text"] in answer
 
@@ -72,9 +73,7 @@ def in_force(date: str) -> str:
 @pytest.mark.parametrize("written", IN_FIGURES + IN_WORDS)
 @pytest.mark.parametrize("said", IN_FIGURES + IN_WORDS)
 def test_a_date_may_be_written_in_another_format(written: str, said: str) -> None:
-    """But for a month that the source has in words and the answer in figures: that number is not in the source."""
-    lost = written in IN_WORDS and said in IN_FIGURES
-    assert graded(in_force(said), in_force(written)).passed is not lost
+    assert graded(in_force(said), in_force(written)).passed is True
     assert graded(in_force(said.replace("2026", "2027")), in_force(written)).passed is False
 
 
@@ -149,10 +148,89 @@ def test_an_answer_in_another_language_than_its_sources_is_not_graded() -> None:
     assert graded("Sie können den Kessel innerhalb von 30 Tagen zurückgeben.", RETURNS).status == "not_applicable"
 
 
-def test_a_negation_and_a_recombination_are_not_seen() -> None:
+def test_evidence_shows_the_passage_and_what_it_says_instead() -> None:
+    found = graded("You can return an unused kettle within 45 days. Standard delivery takes 2 working days.",
+                   RETURNS, DELIVERY)  # fmt: skip
+    (bad,) = found.evidence["unsupported"]
+    assert (bad["verdict"], bad["instead"], bad["source"]) == ("contradicted", "30 days", "doc-0")
+    assert bad["passage"] == "You can return an unused kettle within 30 days of delivery."
+    (good,) = found.evidence["supported"]
+    assert (good["source"], good["passage"]) == ("doc-1", "Standard delivery takes 2 working days.")
+
+
+@pytest.mark.parametrize(
+    ("source", "answer"),
+    [
+        ("Return shipping is free for members.", "Return shipping is not free for members."),
+        ("Return shipping is not free for members.", "Return shipping is free for members."),
+        ("Members don't pay return shipping.", "Members pay return shipping."),
+        ("Der Rückversand ist kostenlos für Mitglieder.", "Der Rückversand ist nicht kostenlos für Mitglieder."),
+        ("Le retour est gratuit pour nos membres fidèles.", "Le retour n'est pas gratuit pour nos membres fidèles."),
+        ("La devolución es gratuita para los socios.", "La devolución no es gratuita para los socios."),
+        ("La restituzione è gratuita per i soci iscritti.", "La restituzione non è gratuita per i soci iscritti."),
+        ("A devolução é gratuita para os sócios.", "A devolução não é gratuita para os sócios."),
+    ],
+)
+def test_a_denial_of_what_the_passage_says_contradicts_it(source: str, answer: str) -> None:
+    assert graded(source, source).passed is True
+    found = graded(answer, source)
+    assert (found.passed, found.label) == (False, "contradicted")
+
+
+def test_true_words_wrongly_combined_are_not_seen() -> None:
     """Support is lexical; forbidden texts of the case are for what must not be said."""
-    assert graded("Return shipping is not free for members.", RETURNS).passed is True
     assert graded("Standard delivery takes 30 working days.", RETURNS, DELIVERY).passed is True
+
+
+def test_a_day_that_no_source_holds_is_unsupported_though_its_numbers_stand_there() -> None:
+    source = "The policy came into force on 1 March 2026 and 2 kettles were returned on 5 April 2026."
+    assert graded("The policy came into force on 1 March 2026.", source).passed is True
+    found = graded("The policy came into force on 5 March 2026.", source)
+    assert found.passed is False
+    assert found.evidence["unsupported"][0]["dates"] == ["5 March 2026"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "label", "citation"),
+    [
+        ("You can return an unused kettle within 30 days of delivery [doc-0].", "", None),
+        ("You can return an unused kettle within 30 days of delivery. [1]", "", None),
+        ("You can return an unused kettle [sic] within 30 days of delivery.", "", None),
+        ("You can return an unused kettle within 30 days of delivery [doc-7].", "wrong_citation", (["doc-7"], "")),
+        ("You can return an unused kettle within 30 days of delivery [9].", "wrong_citation", (["9"], "")),
+        ("You can return an unused kettle within 30 days of delivery. [doc-1]", "wrong_citation", ([], "doc-0")),
+    ],
+)
+def test_citations_name_a_document_that_exists_and_supports_the_sentence(
+    answer: str, label: str, citation: tuple[list[str], str] | None
+) -> None:
+    found = graded(answer, RETURNS, DELIVERY)
+    assert (found.passed, found.label) == (not label, label)
+    if citation is not None:
+        (told,) = found.evidence["citations"]
+        assert (told["unknown"], told["better"]) == citation
+    unchecked = score(
+        grader("groundedness", check_citations=False), case(), trace(answer, documents=(RETURNS, DELIVERY))
+    )
+    assert unchecked.passed is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "La restituzione del bollitore inutilizzato è possibile entro 30 giorni dalla consegna.",
+        "A chaleira sem uso pode ser devolvida dentro de 30 dias após a entrega.",
+    ],
+)
+def test_italian_and_portuguese_are_graded_too(text: str) -> None:
+    assert graded(text, text).passed is True
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.text(max_size=400), max_size=12), st.text(max_size=4000))
+def test_evidence_stays_within_its_limit(sentences: list[str], source: str) -> None:
+    answer = "\n".join(f"{number} claims nobody {text} supports anywhere" for number, text in enumerate(sentences))
+    assert graded(answer, source or "nothing", RETURNS).status in ("ok", "not_applicable")
 
 
 def test_parameters_move_the_thresholds() -> None:
