@@ -70,7 +70,7 @@ def main(data: Path, out: Path) -> None:
     people: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
         people[row["model"]].append(row["label_grounded"])
-    print(f"{'model':20}{'answers':>8}{'grounded by people':>20}{'mean support':>14}{'passed':>8}")
+    print(f"{'model':20}{'answers':>8}{'grounded by people':>20}{'mean value':>14}{'passed':>8}")
     values: dict[str, list[tuple[bool, float]]] = defaultdict(list)
     for model in sorted(people, key=lambda name: -sum(people[name]) / len(people[name])):
         archive = graded(out, model, rows, [model])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from evalkit.grading.verification import Figure, Verification
-from evalkit_graders.verification import faithdial, ragtruth, summedits
+from evalkit.stats.agreement import bootstrap
+from evalkit_graders.verification import faithdial, grounded, ragtruth, summedits
 
 WORDS = ("kettle", "toaster", "member", "courier", "warehouse", "invoice", "warranty", "voucher", "parcel", "refund")
 MODELS = {"bad": 2, "fair": 3, "good": 12}
@@ -30,6 +32,12 @@ def rows(tasks: tuple[str, ...], models: dict[str, int], prompts: int = 48) -> l
                     "response": f"{source} {STRANGE.capitalize()}." if wrong else source, "label_grounded": not wrong,
                 })  # fmt: skip
     return found
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are tested where they are made."""
+    monkeypatch.setattr(grounded, "bootstrap", partial(bootstrap, draws=20))
 
 
 def measured(verification: Verification, folder: Path, made: list[dict[str, Any]]) -> dict[str, Figure]:
