@@ -87,6 +87,14 @@ def test_a_tools_result_is_a_record_too() -> None:
     assert verdicts(found) == [("contradicted", "order.giftWrapped: false")]
 
 
+def test_of_a_list_with_both_values_a_field_contradicts_nothing() -> None:
+    orders = [{"order": "kettle", "shipped": True}, {"order": "toaster", "shipped": False}]
+    assert verdicts(graded("The kettle order was shipped.", orders)) == []
+    assert verdicts(graded("The toaster order was not shipped.", orders)) == []
+    same = [{"order": "kettle", "shipped": True}, {"order": "toaster", "shipped": True}]
+    assert verdicts(graded("The kettle order was not shipped.", same)) == [("contradicted", "[0].shipped: true")]
+
+
 def test_a_quoted_document_is_not_held_against_a_record() -> None:
     event = ToolEvent("lookup", {}, result={"valid": True, "voucher": "V-1"})
     text = "Vouchers are valid for 12 months and not paid out in cash."

@@ -27,6 +27,7 @@ _ALL_WEEK = re.compile(
 _DAY = 1440
 _WEEK = 7
 _FROM_TO = 2
+_MOST_GROUPS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def time_claim(text: str) -> list[TimeClaim]:
         return []
     if _ALL_WEEK.search(normalise(text)) or not vocabulary("every_day").isdisjoint(words):
         return [TimeClaim(frozenset(range(_WEEK)), tuple(times_of(text)))]
-    claims = _groups(_events(text))
+    claims = _groups(_events(text))[:_MOST_GROUPS]
     return [
         TimeClaim(claim.days.difference(*(o.days for o in claims if len(o.days) < len(claim.days))), claim.times)
         for claim in claims

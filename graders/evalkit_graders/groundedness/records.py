@@ -26,6 +26,7 @@ Verdict = Literal["supported", "contradicted", "unknown"]
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_\-.\s/]+")
 _NO = frozenset(("no", "none", "false", "n", "never", "nein", "non", "nao", "unavailable", "not available"))
 _YES = frozenset(("yes", "true", "y", "ja", "oui", "si", "sim", "available"))
+_INDEX = re.compile(r"\[\d+\]")
 _MOST_FIELDS = 5_000
 _SHORT = 60
 """Characters of a value that is a choice and no text."""
@@ -66,17 +67,29 @@ class Records:
         self.fields: list[Field] = []
         self.hours: list[tuple[str, Hours | None]] = []
         self._by_word: defaultdict[str, list[int]] = defaultdict(list)
+        self._of_kind: dict[str, int] = {}
+        self._mixed: set[int] = set()
 
     def __bool__(self) -> bool:
         return bool(self.fields or self.hours)
 
     def add(self, record: Json) -> None:
-        """Index a record."""
+        """Index a record.
+
+        A field that several objects of a list, or several records, hold with different values is left out: a sentence
+        about one of them cannot be told from one about another.
+        """
         for field in _fields(record, "", 0):
             if len(self.fields) >= _MOST_FIELDS:
                 return
             if isinstance(field, tuple):
                 self.hours.append(field)
+                continue
+            kind = _INDEX.sub("", field.path)
+            known = self._of_kind.setdefault(kind, len(self.fields))
+            if known < len(self.fields):
+                if self.fields[known].value != field.value:
+                    self._mixed.add(known)
                 continue
             self._by_word[field.words[-1]].append(len(self.fields))
             if field.joined != field.words[-1]:
@@ -112,7 +125,7 @@ class Records:
         held = frozenset(stems) | {f"{one}{two}" for one, two in zip(clause.words, clause.words[1:], strict=False)}
         for number in sorted({number for word in held for number in self._by_word.get(word, ())}):
             field = self.fields[number]
-            if not (field.joined in held or all(word in held for word in field.words)):
+            if number in self._mixed or not (field.joined in held or all(word in held for word in field.words)):
                 continue
             verdict = _verdict(field, clause, held)
             elsewhere_too = any(elsewhere[word] for word in field.words)
@@ -123,12 +136,14 @@ class Records:
         claims = [claim for claim in time_claim(sentence) if claim.times or len(claim.days) > 1]
         if not claims:
             return
-        for path, hours in self.hours:
-            if hours is None:
-                if any(claim.times for claim in claims):
-                    yield Finding(path, None, "unknown")
-                continue
-            yield Finding(path, hours.told(), "contradicted" if hours.contradict(claims) else "supported")
+        found = [(path, hours, hours is not None and hours.contradict(claims)) for path, hours in self.hours]
+        if any(hours is not None and not wrong for _, hours, wrong in found):
+            found = [item for item in found if item[1] is not None and not item[2]]  # it may speak of this one
+        for path, hours, wrong in found:
+            if hours is not None:
+                yield Finding(path, hours.told(), "contradicted" if wrong else "supported")
+            elif any(claim.times for claim in claims):
+                yield Finding(path, None, "unknown")
 
 
 def _verdict(field: Field, clause: Clause, held: frozenset[str]) -> Verdict:
