@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md and docs/cli.md from the models and the commands themselves.
+"""Writes docs/configuration.md, docs/cli.md and tables of docs/graders.md from the models, commands and graders.
 
 python scripts/reference.py           write them
 python scripts/reference.py --check   fail when they are not up to date
@@ -7,8 +7,10 @@ python scripts/reference.py --check   fail when they are not up to date
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
+import tomllib
 import types
 import typing
 from pathlib import Path
@@ -21,6 +23,8 @@ from pydantic.fields import FieldInfo
 from evalkit import rules
 from evalkit.cli.main import COMMANDS, cli
 from evalkit.goldens.card import Card, Change
+from evalkit.grading import Figure, Grader
+from evalkit.grading.verification import stated_figures
 from evalkit.providers.prices import Price
 from evalkit.workflow import gates, policies, project, spec
 
@@ -76,6 +80,8 @@ SECTIONS: tuple[tuple[str, str, tuple[type[BaseModel], ...]], ...] = (
     ("Canary", "When a rollout may go on: `evalkit run --canary`.", (gates.CanarySpec,)),
     ("card.yaml", "The card of a golden set.", (Card, Change)),
 )
+MOST_FIGURES = 14
+"""Of a grader, in the table."""
 NAMES = {"str": "text", "int": "number", "float": "number", "bool": "yes or no", "Decimal": "number", "date": "date"}
 QUANTITIES = {
     "parse_fraction": "share, as `5%` or `5pt`",
@@ -86,8 +92,8 @@ QUANTITIES = {
 
 
 def main() -> int:
-    """Write or check both files."""
-    texts = {DOCS / "configuration.md": configuration(), DOCS / "cli.md": commands()}
+    """Write or check all files."""
+    texts = {DOCS / "configuration.md": configuration(), DOCS / "cli.md": commands(), DOCS / "graders.md": graders()}
     if "--check" in sys.argv:
         stale = [path.name for path, text in texts.items() if path.read_text(encoding="utf-8") != text]
         if stale:
@@ -182,6 +188,64 @@ def commands() -> str:
             for inner, sub in command.commands.items():
                 lines += ["", f"### evalkit {name} {inner}", "", *block(f"evalkit {name} {inner} --help", sub)]
     return "\n".join(lines) + "\n"
+
+
+def graders() -> str:
+    """docs/graders.md with its tables made anew."""
+    kinds = shipped()
+    text = (DOCS / "graders.md").read_text(encoding="utf-8")
+    for name, lines in (("list", grader_list(kinds)), ("agreement", agreement(kinds))):
+        begin, end = f"<!-- {name}: made by scripts/reference.py -->\n", f"<!-- end of {name} -->"
+        before, found, rest = text.partition(begin)
+        if not found or end not in rest:
+            raise SystemExit(f"docs/graders.md has lost its marks of `{name}`")
+        text = before + begin + "\n" + "\n".join(lines) + "\n\n" + end + rest.partition(end)[2]
+    return text
+
+
+def shipped() -> list[type[Grader]]:
+    """The graders of the package, by name."""
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    points = sorted(project["entry-points"]["evalkit.graders"].values())
+    places = (point.partition(":") for point in points)
+    kinds = (getattr(importlib.import_module(module), name) for module, _, name in places)
+    return sorted(kinds, key=lambda kind: (not kind.quality, kind.name))
+
+
+def grader_list(kinds: list[type[Grader]]) -> list[str]:
+    """All graders in a table."""
+    rows = ["| grader | version | kind | what it checks |", "|---|---|---|---|"]
+    for kind in kinds:
+        summary = (inspect.getdoc(kind) or "").partition("\n")[0].replace("|", "\\|")
+        rows.append(f"| `{kind.name}` | {kind.version} | {'quality' if kind.quality else 'measure'} | {summary} |")
+    return rows
+
+
+def agreement(kinds: list[type[Grader]]) -> list[str]:
+    """By grader how well it agrees, where that was measured, and what it cannot see."""
+    lines: list[str] = []
+    for kind in kinds:
+        figures = sorted(stated_figures(kind), key=lambda figure: (figure.goal is None, figure.verification))
+        if not figures and not kind.blind:
+            continue
+        lines += ["", f"### {kind.name}", ""]
+        if figures:
+            lines += ["| data | measure | n | value | 95% interval | goal |", "|---|---|--:|--:|---|--:|"]
+            lines += [figure_row(figure) for figure in figures[:MOST_FIGURES]]
+            if len(figures) > MOST_FIGURES:
+                lines += ["", f"{len(figures) - MOST_FIGURES} more: `evalkit graders show {kind.name}`."]
+            lines.append("")
+        if kind.blind:
+            lines += ["Where it is blind:", "", *(f"- {text}" for text in kind.blind)]
+    return [line for place, line in enumerate(lines[1:]) if line or lines[place]]
+
+
+def figure_row(figure: Figure) -> str:
+    """A figure as a line of a table; a goal that was missed says so."""
+    goal = "" if figure.goal is None else f"{figure.goal:g}{'' if figure.value >= figure.goal else ' **missed**'}"
+    cells = [figure.data, figure.measure, f"{figure.n:,}", f"{figure.value:.3f}",
+             f"{figure.low:.3f} to {figure.high:.3f}", goal]  # fmt: skip
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def block(title: str, command: click.Command) -> list[str]:

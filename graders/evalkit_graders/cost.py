@@ -22,6 +22,9 @@ class Cost(Grader):
     name: ClassVar[str] = "cost"
     version: ClassVar[str] = "1"
     quality: ClassVar[bool] = False
+    blind: ClassVar[tuple[str, ...]] = (
+        "It knows the price table and what the provider says: a rebate that nobody entered is not in it.",
+    )
 
     max_usd: float | None = None
 

@@ -22,6 +22,9 @@ class Latency(Grader):
     name: ClassVar[str] = "latency"
     version: ClassVar[str] = "1"
     quality: ClassVar[bool] = False
+    blind: ClassVar[tuple[str, ...]] = (
+        "It is the wire time of one machine at one time: compare runs that were made in the same place.",
+    )
 
     max_seconds: float | None = None
 

@@ -22,6 +22,9 @@ class Tokens(Grader):
     name: ClassVar[str] = "tokens"
     version: ClassVar[str] = "1"
     quality: ClassVar[bool] = False
+    blind: ClassVar[tuple[str, ...]] = (
+        "It counts what the provider reports; another tokenizer makes other numbers of the same text.",
+    )
 
     max_tokens: int | None = None
 

@@ -24,6 +24,9 @@ class TimeToFirstToken(Grader):
     name: ClassVar[str] = "ttft"
     version: ClassVar[str] = "1"
     quality: ClassVar[bool] = False
+    blind: ClassVar[tuple[str, ...]] = (
+        "A call that was not streamed has no first token, and a proxy that buffers makes it late.",
+    )
 
     max_seconds: float | None = None
 
