@@ -150,11 +150,13 @@ class ProjectFolder:
             os.environ.update(before)
         return Finished(code, out.getvalue(), err.getvalue())
 
-    def process(self, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 90) -> Finished:
-        """Run `evalkit` in the project as a process of its own."""
+    def process(
+        self, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 90, folder: Path | None = None
+    ) -> Finished:
+        """Run `evalkit` in the project, or in another folder, as a process of its own."""
         done = subprocess.run(
             [sys.executable, "-m", "evalkit", *arguments],
-            cwd=self.path,
+            cwd=folder or self.path,
             env={**clean_environment(), **(env or {})},
             capture_output=True,
             text=True,

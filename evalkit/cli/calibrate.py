@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.common import format_option, get_project, table
+from evalkit.cli.common import format_option, from_here, get_project, note, table
 
 if TYPE_CHECKING:
     from evalkit.review import Agreement, GraderAgreement
     from evalkit.stats import Estimate
+    from evalkit.workflow import Project
 
 __all__ = ["command"]
 
@@ -25,23 +26,42 @@ __all__ = ["command"]
     "--labels", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
     help="Further labels of the run's answers: JSON lines, CSV or Parquet with `case_id` and `passed`.",
 )  # fmt: skip
+@click.option(
+    "--fit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Fit the one --grader to the labels of the project and write FILE, for its parameter `calibration`.",
+)  # fmt: skip
 @format_option("text", "json")
-def command(workflow: str | None, graders: tuple[str, ...], run: str, file: Path | None, output: str) -> None:
+def command(
+    workflow: str | None, graders: tuple[str, ...], run: str, file: Path | None, fit: Path | None, output: str
+) -> None:
     """Hold the graders of WORKFLOW against labels of people: agreement, bias, thresholds, and the true share.
 
     Labels come from labels/ beside evalkit.yaml (evalkit review) and from --labels. Nothing is
-    written and no model under test is called.
+    written but with --fit, and no model under test is called.
     """
     from evalkit import codec
     from evalkit.review import calibrate
 
     project = get_project()
     name = workflow or _only(sorted(project.spec.workflows))
+    if fit is not None:
+        _fit(project, name, graders, fit)
+        return
     found = calibrate(project, name, graders=graders, run=run, file=file)
     if output == "json":
         click.echo(json.dumps(codec.plain(found), indent=1))
         return
     click.echo("\n\n".join(_said(found, item) for item in found.graders))
+
+
+def _fit(project: Project, workflow: str, graders: tuple[str, ...], file: Path) -> None:
+    from evalkit.atomic import write_text
+    from evalkit.review.calibrate import fit_grader
+
+    if len(graders) != 1:
+        raise click.UsageError("--fit goes with one --grader")
+    write_text(file, fit_grader(project, workflow, graders[0]))
+    note(f"written to {from_here(file)}: give it to {graders[0]} as `calibration`, by its path from evalkit.yaml")
 
 
 def _only(names: list[str]) -> str:

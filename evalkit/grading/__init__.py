@@ -1,7 +1,7 @@
 """Grading: the grader contract, where graders come from, and the one place that calls them."""
 
 from evalkit.grading.contract import Grade, Grader, Grades, RunGrader, grader_ref
-from evalkit.grading.discover import GraderInfo, available, make_graders
+from evalkit.grading.discover import GraderInfo, available, make_graders, project_path
 from evalkit.grading.run import Grading, grade_trial
 from evalkit.grading.verification import Figure, Verification
 
@@ -18,4 +18,5 @@ __all__ = [
     "grade_trial",
     "grader_ref",
     "make_graders",
+    "project_path",
 ]

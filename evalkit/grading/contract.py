@@ -84,6 +84,21 @@ class Grader(ABC):
         at once. They are called from one event loop after another, so that connections are made for each loop.
         """
 
+    @classmethod
+    def fit(cls, answers: Sequence[tuple[Case, Trace]], labels: Sequence[bool], groups: Sequence[str]) -> str:
+        """Text of a file that fits the grader to labels of people, to be given to it as a parameter.
+
+        Args:
+            answers: Labelled trials.
+            labels: Whether people call each answer good.
+            groups: Answers of one group stand together, and are never both fitted and tried.
+
+        Raises:
+            ValueError: when the labels are too few.
+            NotImplementedError: for a grader that learns nothing, which is most of them.
+        """
+        raise NotImplementedError
+
     def models_asked(self) -> tuple[str, ...]:
         """The models that it asks, as ``provider:model``: what they are is part of its fingerprint in a project."""
         return ()

@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import MISSING, Field, dataclass, fields
 from importlib.abc import SourceLoader
 from importlib.machinery import ModuleSpec
@@ -23,9 +24,11 @@ from evalkit.fingerprint import fingerprint_bytes, short
 from evalkit.grading.contract import PROJECT_MODULES, Grader, check_class
 from evalkit.grading.faults import said
 
-__all__ = ["ENTRY_POINT_GROUP", "GraderInfo", "available", "describe", "make_graders"]
+__all__ = ["ENTRY_POINT_GROUP", "GraderInfo", "available", "describe", "make_graders", "project_path"]
 
 ENTRY_POINT_GROUP = "evalkit.graders"
+_ROOT: ContextVar[Path | None] = ContextVar("root", default=None)
+"""Folder of the project whose graders are being made."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +191,20 @@ def make_graders(
             raise GraderError(f"no grader `{name}`", key="graders", fix=f"{meant}graders here: {', '.join(known)}")
         if name in made:
             raise GraderError("the grader is named twice", key="graders", value=name)
-        made[name] = _make(known[name], parameters)
+        token = _ROOT.set(project_root)
+        try:
+            made[name] = _make(known[name], parameters)
+        finally:
+            _ROOT.reset(token)
     return tuple(made.values())
+
+
+def project_path(name: str) -> Path:
+    """A file that a parameter of a grader names: relative to the project that is being loaded, or to this folder.
+
+    For ``__post_init__``; keep the content, not the path: what was read then is what is graded with.
+    """
+    return (_ROOT.get() or Path()) / name
 
 
 def _make(info: GraderInfo, parameters: Mapping[str, Any]) -> Grader:

@@ -38,8 +38,14 @@ class Labelled:
 
     label: HumanLabel
     case: Case
-    model: str
+    trace: Trace
     score: Score
+
+    @property
+    def model(self) -> str:
+        """The model that wrote it."""
+        last = self.trace.model_calls[-1] if self.trace.model_calls else None
+        return (last.reported_model or last.model) if last else ""
 
 
 @dataclass(frozen=True)
@@ -115,13 +121,8 @@ def find_labelled(
             by_id = cases(folder) if by_id is None else by_id
             if (case := by_id.get(trace.case_id)) is not None:
                 (score,) = grading.grade(case, trace)
-                found[output] = Labelled(wanted[output], case, _model_of(trace), score)
+                found[output] = Labelled(wanted[output], case, trace, score)
     return list(found.values()), len(wanted) - len(found)
-
-
-def _model_of(trace: Trace) -> str:
-    last = trace.model_calls[-1] if trace.model_calls else None
-    return (last.reported_model or last.model) if last else ""
 
 
 def measure_agreement(ref: GraderRef, labelled: Sequence[Labelled], lost: int = 0) -> GraderAgreement:

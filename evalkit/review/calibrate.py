@@ -17,7 +17,7 @@ from evalkit.store import RunFolder, Runs
 from evalkit.store.cases import load_cases
 from evalkit.workflow import Project, load_workflow
 
-__all__ = ["agreement_of", "calibrate", "labels_of_file"]
+__all__ = ["agreement_of", "calibrate", "fit_grader", "labels_of_file"]
 
 _RUNS = 50
 """Newest runs of a workflow in which labelled outputs are looked for."""
@@ -88,6 +88,30 @@ def calibrate(
         if mean is not None:
             passed[name], said[name] = mean
     return Agreement(workflow, tuple(found), passed, said, folder.run.run_id)
+
+
+def fit_grader(project: Project, workflow: str, name: str) -> str:
+    """Text of a file that fits a grader to the labels of a workflow.
+
+    Raises:
+        UsageError: for a grader that is not the workflow's or that learns nothing, and where labels are too few.
+    """
+    grading = load_grading(project, load_workflow(project, workflow))
+    if name not in {ref.name for ref in grading.refs}:
+        known = ", ".join(ref.name for ref in grading.refs)
+        raise UsageError(f"workflow {workflow} has no grader `{name}`", fix=f"its graders: {known}")
+    one = _alone(grading, name)
+    labelled, _ = find_labelled(Labels(project.root).of(workflow), one, _runs(project, workflow), _cases(project))
+    try:
+        return type(one.graders[0]).fit(
+            [(item.case, item.trace) for item in labelled],
+            [item.label.passed for item in labelled],
+            [item.case.cluster_key for item in labelled],
+        )
+    except NotImplementedError:
+        raise UsageError(f"grader `{name}` learns nothing from labels") from None
+    except ValueError as error:
+        raise UsageError(f"grader `{name}` cannot be fitted: {error}", fix="label more: evalkit review queue") from None
 
 
 def labels_of_file(

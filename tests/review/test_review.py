@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from evalkit.review import Labels
+from evalkit.store import Runs
 from tests.conftest import REFUSAL_RULE, ProjectFolder
 
 UNSURE = """
@@ -188,3 +189,34 @@ def test_hostile_answers_and_notes_stay_one_line(shop: ProjectFolder) -> None:
     shop.run("review", "label", case_id, "--grader", "unsure", "--bad", "--note", note)
     (label,) = Labels(shop.path).of("shop")
     assert label.note == note
+
+
+def test_a_grader_that_learns_is_fitted_to_the_labels(make_project: Callable[..., ProjectFolder]) -> None:
+    folder = make_project(count=40, graders=["groundedness"], gate={"margin": "5pt"})
+    folder.run("run", "--no-report", "--quiet")
+    rows = exported(folder, "--sample", "40", "--grader", "groundedness")
+    few = folder.run("calibrate", "--grader", "groundedness", "--fit", "learned/g.json")
+    assert (few.code, (folder.path / "learned").exists()) == (2, False)
+    assert "10 labels of each kind" in few.err
+    for place, row in enumerate(rows):
+        row["passed"] = place % 2 == 0
+    folder.write("filled.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    folder.run("review", "add", "filled.jsonl")
+    done = folder.run("calibrate", "--grader", "groundedness", "--fit", "g.json")
+    assert done.code == 0, done.err
+    folder.configure_workflow(graders=[{"use": "groundedness", "params": {"calibration": "g.json"}}])
+    away = Path.cwd()
+    assert not (away / "g.json").exists()
+    assert folder.process("-C", str(folder.path), "run", "--no-report", "--quiet", folder=away).code == 4
+    values = {row.value for row in Runs(folder.path / ".evalkit").get("latest").scores() if row.value is not None}
+    assert all(0.3 < value < 0.7 for value in values)
+    folder.write("g.json", "{}")
+    broken = folder.run("run", "--no-report", "--quiet")
+    assert broken.code == 14
+    assert "calibration" in broken.err
+
+
+def test_a_grader_that_learns_nothing_says_so(shop: ProjectFolder) -> None:
+    done = shop.run("calibrate", "--grader", "unsure", "--fit", "g.json")
+    assert done.code == 2
+    assert "learns nothing" in done.err

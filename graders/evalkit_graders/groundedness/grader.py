@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from evalkit.errors import GraderError
-from evalkit.grading import Grade, Grader
+from evalkit.grading import Grade, Grader, project_path
 from evalkit.grading.textual import language_of
 from evalkit.records import Case, Json, Trace
-from evalkit_graders.groundedness.calibration import parse, read
+from evalkit_graders.groundedness.calibration import fit_calibration, parse, read
 from evalkit_graders.groundedness.features import features_of, value_of
 from evalkit_graders.groundedness.sentence import Checked, check_sentence, claims_of
 from evalkit_graders.groundedness.sources import Sources, read_sources, sources_of
@@ -90,11 +90,16 @@ class Groundedness(Grader):
     def __post_init__(self) -> None:
         if self.calibration:
             try:
-                text = read(self.calibration).dump()
+                text = read(project_path(self.calibration)).dump()
             except GraderError as error:
                 where = f", {error.key}" if error.key else ""
                 raise ValueError(f"{error.message} ({error.file}{where})") from None
             object.__setattr__(self, "weights", text)
+
+    @classmethod
+    def fit(cls, answers: Sequence[tuple[Case, Trace]], labels: Sequence[bool], groups: Sequence[str]) -> str:
+        """A calibration of the value, for the parameter ``calibration``; ten labels of either kind are the least."""
+        return fit_calibration(answers, labels, groups).dump()
 
     def grade(self, case: Case, trace: Trace) -> Grade | None:
         """The value is 1 where all of the answer stands in its sources and falls with what does not.
