@@ -58,7 +58,7 @@ $(VENV)/duckdb-1: $(VENV)/bin/python requirements/duckdb-1.lock
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-annotate --upgrade pyproject.toml --group build -o requirements/runtime.lock
-	uv pip compile --quiet --universal --generate-hashes --no-annotate --upgrade pyproject.toml --group dev -c requirements/runtime.lock -o requirements/dev.lock
+	uv pip compile --quiet --universal --generate-hashes --no-annotate --upgrade pyproject.toml --extra models --group dev -c requirements/runtime.lock -o requirements/dev.lock
 	uv pip compile --quiet --universal --generate-hashes --no-annotate --upgrade requirements/duckdb-1.in -o requirements/duckdb-1.lock
 
 clean:

@@ -226,7 +226,7 @@ def _make(info: GraderInfo, parameters: Mapping[str, Any]) -> Grader:
             key=".".join(["graders", info.name, "params", *map(str, problem["loc"])]),
             value=problem["input"],
         ) from None
-    except KeyboardInterrupt:
+    except (GraderError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a type that cannot be checked, or a __post_init__ that fails in its own way
         raise GraderError(f"grader `{info.name}`: {said(error)}", file=info.origin) from error
