@@ -226,6 +226,31 @@ def test_italian_and_portuguese_are_graded_too(text: str) -> None:
     assert graded(text, text).passed is True
 
 
+@pytest.mark.parametrize(
+    ("light", "strange"),
+    [
+        (f"{RETURNS} These various steps generally help.", f"{RETURNS} Elephants migrate across savannahs."),
+        (f"{FRIST} Insbesondere helfen folgende weitere Schritte.", f"{FRIST} Elefanten wandern durch Savannen."),
+    ],
+)
+def test_words_that_stand_in_any_text_count_less_than_others(light: str, strange: str) -> None:
+    documents = (RETURNS,) if light.startswith(RETURNS) else (FRIST,)
+    lost = [graded(text, *documents).value or 0.0 for text in (light, strange)]
+    assert 1 > lost[0] > lost[1] + 0.05
+
+
+@pytest.mark.parametrize("place", ["(passage 2)", "(Passages 1 and 2)", "Document 2:", "(Quelle 1)"])
+def test_a_reference_to_a_document_by_its_number_claims_nothing(place: str) -> None:
+    found = graded(f"Standard delivery takes 2 working days {place}.", RETURNS, DELIVERY)
+    assert (found.passed, found.value) == (True, 1.0)
+
+
+def test_a_number_of_a_document_that_is_not_there_is_a_number_like_any_other() -> None:
+    found = graded("Standard delivery takes 2 working days (passage 7).", RETURNS, DELIVERY)
+    assert found.passed is False
+    assert found.evidence["unsupported"][0]["numbers"] == ["7"]
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.text(max_size=400), max_size=12), st.text(max_size=4000))
 def test_evidence_stays_within_its_limit(sentences: list[str], source: str) -> None:

@@ -15,7 +15,7 @@ from evalkit.errors import GraderError
 from evalkit.grading import grader_ref, make_graders
 from evalkit.records import Case, Message, Trace
 from evalkit.stats.agreement import auroc
-from evalkit_graders.groundedness import FEATURES, Calibration, fit, fit_calibration
+from evalkit_graders.groundedness import FEATURES, STYLE, Calibration, fit, fit_calibration
 from evalkit_graders.groundedness.calibration import read
 
 from .made import case, grader, score, trace
@@ -23,7 +23,8 @@ from .made import case, grader, score, trace
 GOOD = "You can return an unused kettle within 30 days of delivery."
 BAD = "Elephants migrate across savannah grasslands seasonally."
 MADE = Calibration(
-    features=tuple(FEATURES), mean=(1.0,) * 5, scale=(0.5,) * 5, weights=(-1.0, -0.5, 0.0, 0.5, -1.0), bias=0.2,
+    features=tuple(FEATURES), mean=(1.0,) * 8, scale=(0.5,) * 8,
+    weights=(-1.0, -0.5, 0.0, 0.5, 0.0, -1.0, 0.0, 0.0), bias=0.2,
     threshold=0.5, labels=40, grounded=20,
 )  # fmt: skip
 
@@ -51,7 +52,20 @@ def test_a_fit_agrees_with_an_independent_logistic_regression() -> None:
 def test_a_weight_never_has_the_wrong_sign() -> None:
     features, labels = rows(200, seed=2)
     turned = fit(features, [not label for label in labels])
-    assert turned.weights == pytest.approx((0.0,) * len(FEATURES))
+    held = [weight for name, weight in zip(turned.features, turned.weights, strict=True) if FEATURES[name]]
+    assert held == pytest.approx([0.0] * (len(FEATURES) - 1))
+
+
+def test_what_tells_who_wrote_an_answer_is_learned_either_way_and_can_be_left_out() -> None:
+    features, _ = rows(200, seed=5)
+    for turned in (False, True):
+        labels = [(row["claims"] > 0) is not turned for row in features]
+        found = dict(zip(FEATURES, fit(features, labels).weights, strict=True))
+        assert (found["claims"] > 1) is not turned
+        plain = fit(features, labels, content_only=True)
+        assert set(plain.features) == FEATURES.keys() - STYLE
+        longer = [{**row, "claims": row["claims"] + 1} for row in features]
+        assert [plain.probability(row) for row in longer] == [plain.probability(row) for row in features]
 
 
 def test_the_threshold_parts_labels_that_can_be_parted() -> None:
@@ -106,13 +120,13 @@ def test_a_changed_calibration_is_another_grader(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weights": [1.0, -0.5, 0.0, 0.5, -1.0]}, "weight of risk has the wrong sign"),
+        ({"weights": [1.0, -0.5, 0.0, 0.5, 0.0, -1.0, 0.0, 0.0]}, "weight of risk has the wrong sign"),
         ({"weights": [-1.0]}, "one number a feature"),
-        ({"features": ["length"] * 5}, "features are some of"),
-        ({"scale": [0.0] * 5}, "greater than 0"),
+        ({"features": ["length"] * 8}, "features are some of"),
+        ({"scale": [0.0] * 8}, "greater than 0"),
         ({"bias": "NaN"}, "finite"),
         ({"threshold": 2}, "less than or equal to 1"),
-        ({"version": 2}, "Input should be 1"),
+        ({"version": 1}, "Input should be 2"),
         ({"code": "import os"}, "Extra inputs"),
     ],
 )

@@ -7,11 +7,12 @@ answer's sentences together and ``calibration`` fits that to the labels of a wor
 """
 
 from evalkit_graders.groundedness.calibration import Calibration, fit, fit_calibration
-from evalkit_graders.groundedness.features import FEATURES, features_of, value_of
+from evalkit_graders.groundedness.features import FEATURES, STYLE, features_of, value_of
 from evalkit_graders.groundedness.grader import CheckedAnswer, Groundedness, check_answer
 
 __all__ = [
     "FEATURES",
+    "STYLE",
     "Calibration",
     "CheckedAnswer",
     "Groundedness",

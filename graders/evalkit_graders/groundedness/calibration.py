@@ -1,7 +1,8 @@
 """A calibration: the chance that people call an answer grounded, learned from a workflow's own labels.
 
-A logistic regression over a handful of features whose weights may only have the sign that the feature speaks for, so
-that few labels suffice and nothing is learned that contradicts its meaning. It is kept as JSON: numbers, no code.
+A logistic regression over a handful of features whose weights may only have the sign that the feature speaks for, where
+it speaks for one, so that few labels suffice and nothing is learned that contradicts its meaning. It is kept as JSON:
+numbers, no code.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from evalkit.errors import GraderError
 from evalkit.records import Case, Trace
-from evalkit_graders.groundedness.features import FEATURES, features_of
+from evalkit_graders.groundedness.features import FEATURES, STYLE, features_of
 
 __all__ = ["Calibration", "fit", "fit_calibration", "parse", "read"]
 
@@ -38,7 +39,7 @@ class Calibration(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["groundedness"] = "groundedness"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     features: tuple[str, ...]
     mean: tuple[Number, ...]
     scale: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
@@ -100,7 +101,11 @@ def parse(text: str) -> Calibration:
 
 
 def fit(
-    features: Sequence[Mapping[str, float]], labels: Sequence[bool], groups: Sequence[Hashable] | None = None
+    features: Sequence[Mapping[str, float]],
+    labels: Sequence[bool],
+    groups: Sequence[Hashable] | None = None,
+    *,
+    content_only: bool = False,
 ) -> Calibration:
     """Fit a calibration.
 
@@ -108,6 +113,7 @@ def fit(
         features: Features of each answer, of :func:`features_of`.
         labels: Whether people called it grounded.
         groups: Key of each answer's prompt: answers to one prompt are held out together for the threshold.
+        content_only: Whether to leave out what may tell who wrote the answer, for a comparison of models.
 
     Raises:
         ValueError: with fewer than ten labels of either kind, or lengths that differ.
@@ -119,25 +125,31 @@ def fit(
     positive = int(truth.sum())
     if min(positive, len(truth) - positive) < _FEWEST:
         raise ValueError(f"at least {_FEWEST} labels of each kind are needed, got {positive} of {len(truth)} grounded")
-    table = np.array([[row[name] for name in FEATURES] for row in features], np.float64)
+    names = tuple(name for name in FEATURES if not (content_only and name in STYLE))
+    signs = tuple(FEATURES[name] for name in names)
+    table = np.array([[row[name] for name in names] for row in features], np.float64)
     mean, scale = table.mean(axis=0), table.std(axis=0)
     scale[scale < 1e-9] = 1.0
     scaled = (table - mean) / scale
-    weights = _weights(scaled, truth)
+    weights = _weights(scaled, truth, signs)
     return Calibration(
-        features=tuple(FEATURES),
+        features=names,
         mean=tuple(map(float, mean)),
         scale=tuple(map(float, scale)),
         weights=tuple(float(weight) + 0.0 for weight in weights[:-1]),
         bias=float(weights[-1]),
-        threshold=_threshold(truth, _held_out(scaled, truth, keys)),
+        threshold=_threshold(truth, _held_out(scaled, truth, keys, signs)),
         labels=len(truth),
         grounded=positive,
     )
 
 
 def fit_calibration(
-    answers: Iterable[tuple[Case, Trace]], labels: Sequence[bool], groups: Sequence[Hashable] | None = None
+    answers: Iterable[tuple[Case, Trace]],
+    labels: Sequence[bool],
+    groups: Sequence[Hashable] | None = None,
+    *,
+    content_only: bool = False,
 ) -> Calibration:
     """Fit a calibration to graded trials.
 
@@ -145,6 +157,7 @@ def fit_calibration(
         answers: Cases with their traces.
         labels: Whether people called each answer grounded.
         groups: Key of each answer's prompt; by default the id of its case.
+        content_only: As for :func:`fit`.
 
     Raises:
         ValueError: as :func:`fit`.
@@ -153,10 +166,11 @@ def fit_calibration(
 
     pairs = list(answers)
     rows = [features_of(check_answer(case, trace).claims) for case, trace in pairs]
-    return fit(rows, labels, groups if groups is not None else [case.id for case, _ in pairs])
+    keys = groups if groups is not None else [case.id for case, _ in pairs]
+    return fit(rows, labels, keys, content_only=content_only)
 
 
-def _weights(scaled: Floats, truth: NDArray[np.bool_]) -> Floats:
+def _weights(scaled: Floats, truth: NDArray[np.bool_], signs: Sequence[int]) -> Floats:
     """Most probable weights and bias, each weight of its feature's sign."""
     from scipy.optimize import minimize
 
@@ -168,12 +182,12 @@ def _weights(scaled: Floats, truth: NDArray[np.bool_]) -> Floats:
         value = float(np.logaddexp(0, -margin).sum() + (weights[:-1] ** 2).sum() / (2 * _PRIOR))
         return value, np.append(scaled.T @ slope + weights[:-1] / _PRIOR, slope.sum())
 
-    bounds = [(0.0, None) if sign > 0 else (None, 0.0) for sign in FEATURES.values()] + [(None, None)]
+    bounds = [(0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in (*signs, 0)]
     found: Floats = minimize(loss, np.zeros(scaled.shape[1] + 1), jac=True, bounds=bounds, method="L-BFGS-B").x
     return found
 
 
-def _held_out(scaled: Floats, truth: NDArray[np.bool_], keys: Sequence[Hashable]) -> Floats:
+def _held_out(scaled: Floats, truth: NDArray[np.bool_], keys: Sequence[Hashable], signs: Sequence[int]) -> Floats:
     """Probabilities of each answer by weights fitted without its group; all by one fit where groups are too few."""
     places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
     order = np.random.default_rng(0).permutation(len(places))
@@ -182,7 +196,8 @@ def _held_out(scaled: Floats, truth: NDArray[np.bool_], keys: Sequence[Hashable]
     for part in range(_FOLDS):
         out = fold == part
         rest = truth[~out]
-        weights = _weights(scaled[~out], rest) if rest.any() and not rest.all() else _weights(scaled, truth)
+        enough = rest.any() and not rest.all()
+        weights = _weights(scaled[~out], rest, signs) if enough else _weights(scaled, truth, signs)
         margins[out] = scaled[out] @ weights[:-1] + weights[-1]
     probabilities: Floats = 1.0 / (1.0 + np.exp(-np.clip(margins, -500, 500)))
     return probabilities

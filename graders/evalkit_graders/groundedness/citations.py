@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from evalkit_graders.groundedness.sources import Sources
 from evalkit_graders.groundedness.text import content
 
-__all__ = ["CITATION", "NOTHING_CITED", "Cited", "check_citations", "cited_ids"]
+__all__ = ["CITATION", "NOTHING_CITED", "Cited", "check_citations", "cited_ids", "without_references"]
 
 CITATION = re.compile(r"\[[^\[\]\n]{1,60}\]")
+_REFERENCE = re.compile(
+    r"\(?\b(?:passages?|documents?|sources?|textes?|dokumente?n?|quellen?|documentos?|fuentes?|pasajes?|documenti|fonti"
+    r"|fontes?|passaggi[o]?|passage[nm]s?)\s{1,2}#?(?P<places>\d{1,2}(?:\s?(?:,|&|-|and|und|et|y|e)\s?\d{1,2}\b){0,8})(?!\d)\)?",
+    re.IGNORECASE,
+)
 _SEPARATOR = re.compile(r"\s*[,;|]\s*")
 _DIGITS = re.compile(r"\d+")
 _ENOUGH = 0.5
@@ -42,6 +47,19 @@ def cited_ids(text: str) -> list[str]:
     """What stands in brackets, one id each."""
     inside = (match[1:-1].strip() for match in CITATION.findall(text))
     return [part for item in inside for part in _SEPARATOR.split(item) if part]
+
+
+def without_references(text: str, documents: int) -> str:
+    """The text without references by number, such as ``(passage 2)``, to one of so many documents.
+
+    They name what was given and claim nothing.
+    """
+
+    def kept(match: re.Match[str]) -> str:
+        places = map(int, _DIGITS.findall(match["places"]))
+        return " " if all(0 < place <= documents for place in places) else match.group()
+
+    return _REFERENCE.sub(kept, text)
 
 
 def check_citations(cited: Iterable[str], text: str, sources: Sources) -> Cited:

@@ -11,6 +11,7 @@ from evalkit.grading import Grade, Grader, project_path
 from evalkit.grading.textual import language_of
 from evalkit.records import Case, Json, Trace
 from evalkit_graders.groundedness.calibration import fit_calibration, parse, read
+from evalkit_graders.groundedness.citations import without_references
 from evalkit_graders.groundedness.features import features_of, value_of
 from evalkit_graders.groundedness.sentence import Checked, check_sentence, claims_of
 from evalkit_graders.groundedness.sources import Sources, read_sources, sources_of
@@ -44,9 +45,10 @@ def check_answer(case: Case, trace: Trace) -> CheckedAnswer:
         return CheckedAnswer(())
     sources = read_sources(parts)
     language = language_of(trace.answer)
+    documents = sum(part.kind == "document" for part in parts)
     found = [
         checked
-        for text, cited in claims_of(trace.answer)
+        for text, cited in claims_of(without_references(trace.answer, documents))
         if (checked := check_sentence(text, sources, cited, names_are_capital=language != "de")) is not None
     ]
     if found and not trace.tool_events and language != sources.language:
@@ -70,7 +72,7 @@ class Groundedness(Grader):
     """
 
     name: ClassVar[str] = "groundedness"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     blind: ClassVar[tuple[str, ...]] = (
         "It compares words and not meaning: a faithful paraphrase scores low, true words wrongly combined score high.",
         "A denial is seen only where the sentence otherwise says the same as its passage.",

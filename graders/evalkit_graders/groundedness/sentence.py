@@ -15,7 +15,7 @@ from evalkit_graders.groundedness.hours import times_with_places
 from evalkit_graders.groundedness.polarity import has_negation
 from evalkit_graders.groundedness.records import Finding
 from evalkit_graders.groundedness.sources import Sources
-from evalkit_graders.groundedness.text import content, stem_of
+from evalkit_graders.groundedness.text import content, light_stems, stem_of
 from evalkit_graders.groundedness.values import dates, names, numbers_of, without
 from evalkit_graders.refusal import kind_of_sentence
 
@@ -27,20 +27,30 @@ _LEADING = re.compile(r"(?:\s*\[[^\[\]\n]{1,60}\])+[\s.]*")
 _COUNTED = re.compile(r"(?P<number>\d[\d.,]{0,20}\d|\d)\s{0,2}(?P<noun>[^\W\d_]{2,40})")
 _SMALLEST = 3
 """Sentences with fewer content words make no claim."""
+_LIGHT = 0.3
+"""What a word counts that stands in any text whatever it is about: "various", "provide", "following"."""
 _CLOSE, _SAME = 0.5, 0.9
 """Shares of a sentence in one passage from which it speaks of the same thing, and says the same but for its denial."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A sentence with what was found. Shares are of its content words, rare ones weighing more."""
+    """A sentence with what was found.
+
+    Shares are of its content words; rare ones weigh more, and those that stand in any text less.
+    """
 
     text: str
-    size: int
+    size: float
+    """How many content words it has."""
     anywhere: float
     """Share that stands somewhere in the sources."""
     together: float
     """Share that stands in the best passage and the one after it."""
+    worded: float
+    """The same, words that stand in any text weighing as much as others: whether it says what the passage says."""
+    wording: float
+    """``alike``, words that stand in any text weighing as much as others."""
     alike: float
     """Share that stands in the sources or resembles a word there."""
     place: int | None
@@ -73,7 +83,7 @@ class Checked:
     @property
     def opposite(self) -> bool:
         """Whether it says the same as its passage, but for the denial in one of them."""
-        return self.denial and self.together >= _SAME
+        return self.denial and self.worded >= _SAME
 
     @property
     def conflict(self) -> Finding | None:
@@ -126,12 +136,17 @@ def check_sentence(
     if len(words) < _SMALLEST:
         return None
     many = len(sources.passages)
-    weights = {word: math.log1p(many / (0.5 + len(sources.places.get(word, ())))) for word in words}
+    rare = {word: math.log1p(many / (0.5 + len(sources.places.get(word, ())))) for word in words}
+    light = light_stems()
+    counts = {word: _LIGHT if word in light else 1.0 for word in words}
+    weights = {word: rare[word] * counts[word] for word in words}
     total = sum(weights.values()) or 1.0
     missing = [word for word in weights if word not in sources.known]
     lost = sum(weights[word] for word in missing)
-    alike = sum(weights[word] for word in missing if sources.resembles(word))
+    strange_words = [word for word in missing if not sources.resembles(word)]
     place, held = _best(weights, sources)
+    total_rare = sum(rare.values()) or 1.0
+    worded = _held(rare, sources, place) / total_rare
     found = dates(text)
     strange = [text[start:end] for start, end, ways in found if not any(map(sources.dated, ways))]
     held_dates = [(start, end) for start, end, _ in found if text[start:end] not in strange]
@@ -140,19 +155,19 @@ def check_sentence(
     unheld = tuple(number for number in said if number not in sources.numbers)
     return Checked(
         text=text,
-        size=len(words),
+        size=sum(counts.values()),
         anywhere=1 - lost / total,
         together=held / total,
-        alike=1 - (lost - alike) / total,
+        worded=worded,
+        wording=1 - sum(rare[word] for word in strange_words) / total_rare,
+        alike=1 - sum(weights[word] for word in strange_words) / total,
         place=place,
         numbers=unheld,
         dates=tuple(strange),
-        names=tuple(name for name in dict.fromkeys(names(text)) if name not in sources.spelled)
-        if names_are_capital
-        else (),
+        names=_strange_names(text, sources) if names_are_capital else (),
         denial=place is not None and not _agrees(text, sources, place),
-        other=_other(text, unheld, sources, place) if unheld and place is not None and held / total >= _CLOSE else "",
-        findings=_findings(text, sources, place, held / total),
+        other=_other(text, unheld, sources, place) if unheld and place is not None and worded >= _CLOSE else "",
+        findings=_findings(text, sources, place, worded),
         cited=check_citations(cited, text, sources) if cited else NOTHING_CITED,
     )
 
@@ -168,15 +183,19 @@ def _best(weights: dict[str, float], sources: Sources) -> tuple[int | None, floa
         bound = held[place] + held.get(place + 1, 0.0)
         if bound < most:
             continue
-        mine = sources.words[place]
-        if sources.joined(place):
-            after = sources.words[place + 1]
-            both = sum(weight for word, weight in weights.items() if word in mine or word in after)
-        else:
-            both = held[place]
+        both = _held(weights, sources, place) if sources.joined(place) else held[place]
         if both > most or (both == most and best is not None and held[place] > held[best]):
             best, most = place, both
     return best, most
+
+
+def _held(weights: dict[str, float], sources: Sources, place: int | None) -> float:
+    """How much of the words a passage holds with the one after it."""
+    if place is None:
+        return 0.0
+    mine = sources.words[place]
+    after = sources.words[place + 1] if sources.joined(place) else frozenset()
+    return sum(weight for word, weight in weights.items() if word in mine or word in after)
 
 
 def _agrees(text: str, sources: Sources, place: int) -> bool:
@@ -190,11 +209,11 @@ def _agrees(text: str, sources: Sources, place: int) -> bool:
     return denied == sources.negated(place) or (sources.joined(place) and denied == sources.negated(place + 1))
 
 
-def _findings(text: str, sources: Sources, place: int | None, together: float) -> tuple[Finding, ...]:
+def _findings(text: str, sources: Sources, place: int | None, worded: float) -> tuple[Finding, ...]:
     """What it says about the fields of records; nothing where it quotes a text, which is not about the record."""
     if not sources.records:
         return ()
-    if place is not None and together >= _SAME and not sources.passages[place].fields and _agrees(text, sources, place):
+    if place is not None and worded >= _SAME and not sources.passages[place].fields and _agrees(text, sources, place):
         return ()
     return tuple(sources.records.check(text, sources.counts))
 

@@ -12,7 +12,7 @@ import yaml
 
 from evalkit.grading.textual import normalise, stems
 
-__all__ = ["content", "places_of", "stem_of", "vocabulary", "words_of"]
+__all__ = ["content", "light_stems", "places_of", "stem_of", "vocabulary", "words_of"]
 
 _WORD = re.compile(r"[^\W\d_]{1,40}|\d{1,40}")
 """Bounded, so that a text without blanks stays a list of words; a longer one is several."""
@@ -51,6 +51,12 @@ def stem_of(word: str) -> str:
     if plain in vocabulary("silent"):
         return ""
     return next(iter(stems(plain)), "")
+
+
+@cache
+def light_stems() -> frozenset[str]:
+    """Stems of the words that stand in any text whatever it is about."""
+    return frozenset(map(stem_of, vocabulary("light"))) - {""}
 
 
 def words_of(text: str) -> list[str]:

@@ -57,7 +57,7 @@ def graded(rows: Sequence[dict[str, Any]]) -> Answers:
     return Answers(columns["task"], columns["model"], columns["case_id"], grounded, np.array(values), features)
 
 
-def cross_fitted(answers: Answers, *, by_model: bool) -> Floats:
+def cross_fitted(answers: Answers, *, by_model: bool, content_only: bool = False) -> Floats:
     """Probability of each answer by calibrations that saw neither its prompt nor, with ``by_model``, its model."""
     prompts = list(dict.fromkeys(answers.prompt))
     order = np.random.default_rng(_SEED).permutation(len(prompts)) % _FOLDS
@@ -74,7 +74,7 @@ def cross_fitted(answers: Answers, *, by_model: bool) -> Floats:
                     continue
                 places = np.flatnonzero(rest).tolist()
                 truth = [bool(answers.grounded[place]) for place in places]
-                calibration = fit([answers.features[place] for place in places], truth)
+                calibration = fit([answers.features[place] for place in places], truth, content_only=content_only)
                 for place in np.flatnonzero(out).tolist():
                     found[place] = calibration.probability(answers.features[place])
     return found
