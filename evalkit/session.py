@@ -322,7 +322,10 @@ def _told(candidate: Candidate, listener: Listener | None) -> Callable[[Progress
     name = candidate.workflow.name
     budget = candidate.workflow.spec.budget.per_run
     plan = candidate.plan
-    listener(name, Progress(plan.total, plan.reused, candidate.resumed, budget_microusd=budget))
+    begun = Progress(plan.total, plan.reused, candidate.resumed, budget_microusd=budget)
+    if begun.to_make:
+        begun.estimate_microusd = plan.estimate(candidate.prices, candidate.runs, begun.to_make).microusd
+    listener(name, begun)
     return lambda progress: listener(name, progress)
 
 

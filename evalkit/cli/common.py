@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "case_options",
     "emit",
+    "emit_last_line",
     "format_option",
     "from_here",
     "get_project",
@@ -114,9 +115,13 @@ def make_report(verdicts: Sequence[Verdict], report_path: str = "", *, judged: b
 
 
 def _wants_color() -> bool:
+    """Colours in a terminal that shows them. NO_COLOR wins; FORCE_COLOR other than 0 asks for them anywhere."""
     if os.environ.get("NO_COLOR"):
         return False
-    return sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
+    forced = os.environ.get("FORCE_COLOR", "")
+    if forced:
+        return forced.lower() not in ("0", "false")
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
 
 
 def _run_url() -> str:
@@ -144,6 +149,14 @@ def emit(output: str, verdicts: Sequence[Verdict], report_path: str = "", *, jud
         return
     name = {"text": "terminal", "md": "markdown", "json": "json"}[output]
     click.echo(renderer(name)(report), nl=False, color=report.color)
+
+
+def emit_last_line(verdicts: Sequence[Verdict]) -> None:
+    """Write the line with which the text ends: the verdict and its sentence."""
+    from evalkit.gate.report import renderer
+
+    report = make_report(verdicts)
+    click.echo(renderer("terminal")(report).splitlines()[-1], color=report.color)
 
 
 def _annotations(verdicts: Sequence[Verdict]) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.cli.common import note
+from evalkit.text import log_safe
 
 if TYPE_CHECKING:
     from evalkit.engine.execute import Progress
@@ -70,12 +71,28 @@ class ProgressDisplay:
         if not first and not finished and now - self._shown[name] < pause:
             return
         self._shown[name] = now
+        if first:
+            self._say(name, "plan", _begin(progress))
         if self._bar is not None:
             self._show_bar(name, progress, rate)
-        elif first:
-            note(f"{name}: {_begin(progress)}")
-        elif progress.to_make:
-            note(f"{name}: {progress.done:,}/{progress.to_make:,} made, {_state(progress, rate)}")
+        elif not first and progress.to_make:
+            self._say(name, "run", _made(progress, rate))
+        if finished and not first and self._bar is None:
+            self._grade(name, progress)
+
+    def _say(self, name: str, step: str, text: str) -> None:
+        line = log_safe(f"{name}: {step:<5}  {text}")
+        if self._bar is None:
+            note(line)
+        else:  # above the bar
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _grade(self, name: str, progress: Progress) -> None:
+        """Which graders could grade, while there is time to stop."""
+        marks = [f"{grader} {f'! {count:,} errors' if count else '✔'}" for grader, count in
+                 progress.grader_errors.items()]  # fmt: skip
+        if marks:
+            self._say(name, "grade", "  ".join(marks))
 
     def _show_bar(self, name: str, progress: Progress, rate: float) -> None:
         if name not in self._tasks:
@@ -84,10 +101,15 @@ class ProgressDisplay:
         self._bar.update(self._tasks[name], total=progress.total, completed=completed, info=_state(progress, rate))
 
     def stop(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        """Take the bar away; what it ended with stays."""
+        if self._bar is None:
+            return
+        self._bar.stop()
+        self._bar = None
+        for name, progress in self._last.items():
+            if progress.to_make:
+                self._say(name, "run", _made(progress, 0.0))
+                self._grade(name, progress)
 
     def kept(self) -> str:
         """How much of what was begun is kept, for whoever interrupts it."""
@@ -98,9 +120,18 @@ class ProgressDisplay:
 
 def _begin(progress: Progress) -> str:
     from evalkit.gate.words import count_of
+    from evalkit.quantities import format_money
 
     resumed = f"{progress.resumed:,} made before, " if progress.resumed else ""
-    return f"{count_of(progress.total, 'trial')}, {progress.reused:,} reused, {resumed}{progress.to_make:,} to make"
+    text = f"{count_of(progress.total, 'trial')}, {progress.reused:,} reused, {resumed}{progress.to_make:,} to make"
+    if progress.estimate_microusd is None:
+        return text
+    limit = f" (limit {format_money(progress.budget_microusd)})" if progress.budget_microusd is not None else ""
+    return f"{text}, about {format_money(progress.estimate_microusd)}{limit}"
+
+
+def _made(progress: Progress, rate: float) -> str:
+    return f"{progress.done:,}/{progress.to_make:,} made, {_state(progress, rate)}"
 
 
 def _state(progress: Progress, rate: float) -> str:

@@ -39,9 +39,10 @@ def command(runs: tuple[str, ...], output: str, path: Path | None) -> None:
     if output == "html" and (path is None or str(path) != "-"):
         click.echo(str(write_report(project, verdicts, path)))
         return
-    text = renderer(_ENDINGS[output])(make_report(verdicts))
+    report = make_report(verdicts)
+    text = renderer(_ENDINGS[output])(report)
     if path is None or str(path) == "-":
-        click.echo(text, nl=False)
+        click.echo(text, nl=False, color=report.color)
     else:
         write_text(path, text)
         click.echo(str(path))

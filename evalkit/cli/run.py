@@ -11,6 +11,7 @@ import click
 from evalkit.cli.common import (
     case_options,
     emit,
+    emit_last_line,
     format_option,
     from_here,
     get_project,
@@ -118,8 +119,7 @@ def command(
     if junit is not None:
         write_text(junit, renderer("junit")(make_report(verdicts, written)))
     if quiet and output == "text":
-        for verdict in verdicts:
-            click.echo(f"{verdict.workflow}: {verdict.verdict}: {verdict.sentence}")
+        emit_last_line(verdicts)
     else:
         emit(output, verdicts, written)
     codes = [outcome.exit_code for outcome in outcomes]

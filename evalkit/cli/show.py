@@ -23,12 +23,19 @@ __all__ = ["command"]
 @click.argument("run_id", metavar="[RUN]", default="latest")
 @click.argument("case_id", metavar="[CASE]", required=False)
 @click.option("--all", "everything", is_flag=True, help="List the other cases too.")
+@click.option("--blocking", is_flag=True, help="Only the cases behind the block, with what was asked and answered.")
 @format_option("text", "json")
-def command(run_id: str, case_id: str | None, everything: bool, output: str) -> None:
+def command(run_id: str, case_id: str | None, everything: bool, blocking: bool, output: str) -> None:
     """Show RUN (an id, or a baseline name; default the latest): cases that changed or fail, or one CASE's trace."""
+    if blocking and (everything or case_id is not None):
+        raise click.UsageError("--blocking lists cases by itself: leave out CASE and --all")
     project = get_project()
     folder = _find(project, run_id)
-    if case_id is None:
+    if blocking:
+        from evalkit.cli.blocking import show_blocking
+
+        show_blocking(project, folder, output)
+    elif case_id is None:
         _show_run(project, folder, everything=everything, output=output)
     else:
         _show_case(project, folder, case_id, output)

@@ -47,6 +47,10 @@ class Progress:
     cost_microusd: int = 0
     budget_microusd: int | None = None
     in_flight: int = 0
+    estimate_microusd: int | None = None
+    """What was expected of the trials to make, before the first of them."""
+    grader_errors: dict[str, int] = field(default_factory=dict)
+    """Scores that a grader could not give, by grader; each grader is there once a trial was graded."""
 
     @property
     def to_make(self) -> int:
@@ -63,6 +67,8 @@ class _Done:
     error: bool
     model_calls: int
     cost_microusd: int
+    scores: tuple[tuple[str, bool], ...]
+    """Each grader, and whether it failed."""
 
 
 @dataclass
@@ -141,6 +147,8 @@ class Executor:
             progress.errors += trial.error
             progress.model_calls += trial.model_calls
             progress.cost_microusd += trial.cost_microusd
+            for grader, failed in trial.scores:
+                progress.grader_errors[grader] = progress.grader_errors.get(grader, 0) + failed
         if len(self._uncommitted) < _MOST_UNCOMMITTED or size < 0:
             self._room.set()
         if counted and self.on_progress is not None:
@@ -209,7 +217,8 @@ class Executor:
     def _append(self, planned: PlannedTrial, masked: Trace, encoded: bytes, scores: Sequence[Score]) -> None:
         start, end = self.journal.append(self._stored(planned, masked), scores, encoded)
         self.offsets[planned.place] = start
-        done = _Done(end, masked.status == "error", len(masked.model_calls), masked.cost_microusd)
+        graded = tuple((score.grader, score.status == "error") for score in scores)
+        done = _Done(end, masked.status == "error", len(masked.model_calls), masked.cost_microusd, graded)
         self._uncommitted.append(done)
         if len(self._uncommitted) >= _MOST_UNCOMMITTED:
             self._room.clear()

@@ -92,8 +92,10 @@ def row(rule: RuleResult, *, judged: bool = True) -> Row:
     empty = rule.n == 0 and rule.baseline is None and rule.candidate is None
     unknown = rule.status == "pass" and (empty or not judged)
     rose = rule.status == "note" and rule.kind == "drop" and rule.delta is not None and rule.delta > 0
+    better = rule.status == "pass" and rule.kind == "drop" and rule.touched > 0 and (rule.low or 0) > 0
+    symbol = SYMBOLS["improved"] if better else SYMBOLS[rule.status]
     return Row(
-        symbol="▴" if rose else NOTHING_JUDGED if unknown else SYMBOLS[rule.status],
+        symbol="▴" if rose else NOTHING_JUDGED if unknown else symbol,
         name=rule.id if not rule.slice or rule.slice in rule.id else f"{rule.id} · {rule.slice}",
         baseline=amount(rule.baseline, rule.unit),
         candidate=amount(rule.candidate, rule.unit),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -14,7 +15,7 @@ from evalkit.gate import CaseResult, RuleResult, Verdict
 from evalkit.gate.report import Report
 from evalkit.gate.words import count_of
 from evalkit.quantities import format_money
-from evalkit.text import excerpt, log_safe
+from evalkit.text import log_safe
 from evalkit_reports.common import (
     NOTHING_JUDGED,
     SYMBOLS,
@@ -31,6 +32,7 @@ from evalkit_reports.common import (
     row,
     rule_order,
 )
+from evalkit_reports.excerpts import cut, cut_pair
 
 __all__ = ["render"]
 
@@ -51,6 +53,8 @@ _STYLES = {
 _CASES = 3
 _GROUPS = 4
 _ACCEPTED = 5
+_SAID = 150
+"""Cells of what was asked or said, at most; less where the terminal is narrow."""
 
 
 def render(report: Report) -> str:
@@ -68,9 +72,15 @@ def render(report: Report) -> str:
         soft_wrap=True,
     )
     simulated = " · simulated models" if report.simulated else ""
-    console.print(_text(f"evalkit {__version__}{simulated}", "dim"))
     quiet = [verdict for verdict in report.ordered if report.judged and is_quiet(verdict)]
-    for verdict in (verdict for verdict in report.ordered if verdict not in quiet):
+    told = [verdict for verdict in report.ordered if verdict not in quiet]
+    alone = told[0] if len(report.verdicts) == len(told) == 1 else None
+    subject = f" · {alone.workflow} · {headline(alone)}" if alone else ""
+    console.print(_text(f"evalkit {__version__}{subject}{simulated}", "dim" if alone is None else "bold"))
+    for verdict in told:
+        if verdict is not alone:
+            console.print("")
+            console.print(Text.assemble(_text(verdict.workflow, "bold"), _text(f"  {headline(verdict)}", "dim")))
         _workflow(console, verdict, judged=report.judged)
     if quiet:
         console.print("")
@@ -103,23 +113,32 @@ def _next(console: Console, report: Report) -> None:
         console.print(Text.assemble(_text(f"next    {step.command or step.what}"), told))
 
 
+def _paragraph(console: Console, label: str, text: str, style: str = "") -> None:
+    """A label and a text, whose further lines begin below its first: a terminal would begin them at the edge."""
+    lead = _text(label)
+    lines = _text(text).wrap(console, max(20, console.width - lead.cell_len))
+    for number, line in enumerate(lines):
+        # what was within a line may begin one now, as a command to a CI log must
+        shown = Text.assemble(lead if number == 0 else " " * lead.cell_len, _text(line.plain))
+        shown.stylize(style)
+        console.print(shown)
+
+
 def _workflow(console: Console, verdict: Verdict, *, judged: bool) -> None:
-    console.print("")
-    console.print(Text.assemble(_text(verdict.workflow, "bold"), _text(f"  {headline(verdict)}", "dim")))
     if verdict.baseline_run:
         changed = ", ".join(f"{change.kind} {change.name}" for change in verdict.changes) or "nothing"
-        console.print(_text(f"  changed  {changed}"))
+        _paragraph(console, "  changed  ", changed)
     calls = f"{count_of(verdict.model_calls, 'model call')}, {format_money(verdict.cost_microusd)}"
     console.print(_text(f"  made     {made(verdict)}, {calls}"))
     console.print("")
     _gate(console, verdict, judged=judged)
     for line in history_lines(verdict):
-        console.print(_text(f"  history: {line}", "dim"))
+        _paragraph(console, "  history: ", line, "dim")
     for note in open_notes(verdict):
-        console.print(_text(f"  note: {note}", "yellow"))
+        _paragraph(console, "  note: ", note, "yellow")
     for item in verdict.acceptances[:_ACCEPTED]:
         style = "red" if item.state in ("expired", "refused") else "yellow"
-        console.print(_text(f"  accepted: {acceptance_text(item)}", style))
+        _paragraph(console, "  accepted: ", acceptance_text(item), style)
     if len(verdict.acceptances) > _ACCEPTED:
         console.print(_text(f"  accepted: … {len(verdict.acceptances) - _ACCEPTED} more in the report", "yellow"))
     _groups(console, verdict)
@@ -133,7 +152,7 @@ def _groups(console: Console, verdict: Verdict) -> None:
     console.print("")
     console.print(_text("  what broken cases share", "bold"))
     for group in verdict.groups[:_GROUPS]:
-        console.print(_text(f"  {group.size:>5,}  {group.sentence} For example {group.example}."))
+        _paragraph(console, f"  {group.size:>5,}  ", f"{group.sentence} For example {group.example}.")
     if len(verdict.groups) > _GROUPS:
         console.print(_text(f"  … {len(verdict.groups) - _GROUPS} more groups in the report", "dim"))
 
@@ -180,19 +199,28 @@ def _cases(console: Console, verdict: Verdict) -> None:
     for case in cases[:_CASES]:
         _case(console, case)
     if len(cases) > _CASES:
-        console.print(_text(f"  … {len(cases) - _CASES} more: evalkit show {verdict.candidate_run}", "dim"))
+        which = " --blocking" if verdict.blocking else ""
+        command = shlex.join(["evalkit", "show", verdict.candidate_run])
+        console.print(_text(f"  … {len(cases) - _CASES:,} more: {command}{which}", "dim"))
 
 
 def _case(console: Console, case: CaseResult) -> None:
     name = _text(f"  {SYMBOLS.get(case.status, '✖')} {case.case_id}", "red")
     critical = _text("  critical" if case.critical else "", "bold red")
     console.print(Text.assemble(name, critical, _text(f"  {reason(case)}")))
-    console.print(_text(f"      asked  {excerpt(case.question, 110)}", "dim"))
-    before = " ".join([*case.baseline_calls, case.baseline_answer]).strip()
-    now = " ".join([*case.candidate_calls, case.candidate_answer]).strip()
-    for mark, style, said in (("=", "", now),) if before == now else (("−", "red", before), ("+", "green", now)):
+    room = min(_SAID, console.width - 8)
+    if case.question:
+        console.print(_text(f"      asked  {cut(log_safe(case.question), room - 5)}", "dim"))
+    before = log_safe(" ".join([*case.baseline_calls, case.baseline_answer]).strip())
+    now = log_safe(" ".join([*case.candidate_calls, case.candidate_answer]).strip())
+    if before == now:
+        lines = [("=", "", cut(now, room))]
+    else:
+        earlier, later = cut_pair(before, now, room)
+        lines = [("−", "red", earlier), ("+", "green", later)]
+    for mark, style, said in lines:
         if said:
-            console.print(_text(f"      {mark} {excerpt(said, 150)}", style))
+            console.print(_text(f"      {mark} {said}", style))
 
 
 def _last_line(console: Console, report: Report) -> None:

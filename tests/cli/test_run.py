@@ -120,7 +120,7 @@ def test_reports_and_junit_are_written_where_asked(project: ProjectFolder) -> No
 def test_quiet_prints_the_verdict_line_only(project: ProjectFolder) -> None:
     done = project.run("run", "--set-baseline", "main", "--quiet")
     assert done.out.splitlines() == [
-        "shop: NOT COMPARABLE: There is no baseline to compare with. The run is baseline `main` now."
+        "NOT COMPARABLE: There is no baseline to compare with. The run is baseline `main` now."
     ]
     assert done.err == ""
 
@@ -128,7 +128,7 @@ def test_quiet_prints_the_verdict_line_only(project: ProjectFolder) -> None:
 def test_results_go_to_stdout_and_progress_to_stderr(project: ProjectFolder) -> None:
     done = project.run("run", "--set-baseline", "main", "--format", "json")
     assert json.loads(done.out)["verdict"] == "NOT COMPARABLE"
-    assert "shop: 24 trials, 0 reused, 24 to make" in done.err
+    assert "shop: plan   24 trials, 0 reused, 24 to make, about $" in done.err
 
 
 def test_github_format_writes_the_summary_and_annotations(project: ProjectFolder) -> None:

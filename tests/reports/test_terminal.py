@@ -86,7 +86,7 @@ def test_the_gate_fits_the_width_and_no_figure_is_cut(stored: Mapping[str, Verdi
 
 def _gate(shown: str) -> list[str]:
     """Lines of the gate, without the limits."""
-    lines = shown.split("\n\n")[2].splitlines()
+    lines = shown.split("\n\n")[1].splitlines()
     return [re.sub(r"(no worse than|at most|at least) .*", "", line).rstrip() for line in lines if "note:" not in line]
 
 
@@ -125,4 +125,9 @@ def test_colour_is_for_terminals_and_only_where_it_is_wanted(tmp_path: Path) -> 
     project.run("run", "--no-report")
     assert "\x1b[" in shown_in_a_terminal(project.path)
     assert "\x1b" not in shown_in_a_terminal(project.path, NO_COLOR="1")
+    assert "\x1b" not in shown_in_a_terminal(project.path, FORCE_COLOR="0")
+    assert "\x1b" not in shown_in_a_terminal(project.path, CI="true")
+    assert "\x1b" not in shown_in_a_terminal(project.path, TERM="dumb")
+    assert "\x1b[" in shown_in_a_terminal(project.path, CI="true", FORCE_COLOR="1")
     assert "\x1b" not in project.process("report", "--format", "text", env={"NO_COLOR": ""}).out
+    assert "\x1b[" in project.process("report", "--format", "text", env={"NO_COLOR": "", "FORCE_COLOR": "1"}).out
