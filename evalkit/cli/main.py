@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "report": ("evalkit.cli.report", "Write the report of a stored run again."),
     "show": ("evalkit.cli.show", "Show a run, or one case of it with its trace."),
     "runs": ("evalkit.cli.runs", "List runs."),
+    "view": ("evalkit.cli.view", "Show verdicts and the history of every gate in a browser."),
     "baseline": ("evalkit.cli.baseline", "Set and list baselines."),
     "goldens": ("evalkit.cli.goldens", "Validate, show, compare, build, import and export golden sets."),
     "graders": ("evalkit.cli.graders", "List graders and show what they do."),
