@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -40,6 +41,8 @@ def command(runs: tuple[str, ...], output: str, path: Path | None) -> None:
         click.echo(str(write_report(project, verdicts, path)))
         return
     report = make_report(verdicts)
+    if path is not None and str(path) != "-":
+        report = replace(report, color=False)
     text = renderer(_ENDINGS[output])(report)
     if path is None or str(path) == "-":
         click.echo(text, nl=False, color=report.color)
