@@ -26,8 +26,8 @@ def test_a_case_knows_its_trials_scores_and_status(tmp_path: Path) -> None:
     broken = find("address-005")
     assert (broken.id, broken.status, broken.passed) == ("address-005", "regressed", False)
     assert broken.failures == [
-        "trial 0: answer: forbidden text", "trial 0: refusal: under refusal",
-        "trial 1: answer: forbidden text", "trial 1: refusal: under refusal",
+        "trial 0: answer: forbidden text", "trial 1: answer: forbidden text",
+        "trial 0: refusal: under refusal", "trial 1: refusal: under refusal",
     ]  # fmt: skip
     assert len(broken.answers) == len(broken.traces) == 2
     assert "14 Harbour Lane" in broken.answer
