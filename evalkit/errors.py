@@ -76,6 +76,8 @@ class ExitCode(IntEnum):
     STORE_VERSION = 16
     STORAGE = 17
     STORE_BUSY = 18
+    NOT_POSTED = 19
+    """The comment on the pull request could not be written; the verdict is what it is."""
     INTERRUPTED = 130
     """Ctrl-C; what finished is kept and the run can go on."""
     TERMINATED = 143

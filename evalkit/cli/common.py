@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_PROJECT = "evalkit.project"
 FORMATS = ("text", "json", "md", "github")
 
 
@@ -47,8 +49,11 @@ def get_project() -> Project:
     """The project that the command line names, or the one around the current folder."""
     from evalkit.workflow import load_project
 
-    named = click.get_current_context().find_root().obj
-    return load_project(Path(named) if named else None)
+    context = click.get_current_context()
+    named = context.find_root().obj
+    project = load_project(Path(named) if named else None)
+    context.meta[_PROJECT] = project
+    return project
 
 
 def format_option(*formats: str) -> Callable[[Command], Command]:
@@ -104,14 +109,27 @@ def make_report(verdicts: Sequence[Verdict], report_path: str = "", *, judged: b
     """A report for a renderer, fit to where the output goes."""
     from evalkit.gate.report import Report
 
+    context = click.get_current_context(silent=True)
+    project: Project | None = context.meta.get(_PROJECT) if context else None
     return Report(
         verdicts=tuple(verdicts),
+        source_root=_source_root(project.root) if project else "",
+        folder=str(project.root) if project else "",
         report_path=report_path,
         run_url=_run_url(),
         judged=judged,
         color=_wants_color(),
         width=shutil.get_terminal_size((100, 40)).columns if sys.stdout.isatty() else 140,
     )
+
+
+def _source_root(folder: Path) -> str:
+    """A folder as seen from the root of its repository; empty at the root and outside of one."""
+    here = folder.resolve()
+    for parent in (here, *here.parents):
+        if (parent / ".git").exists():
+            return here.relative_to(parent).as_posix().removeprefix(".")
+    return ""
 
 
 def _wants_color() -> bool:
@@ -135,17 +153,7 @@ def emit(output: str, verdicts: Sequence[Verdict], report_path: str = "", *, jud
 
     report = make_report(verdicts, report_path, judged=judged)
     if output == "github":
-        summary = os.environ.get("GITHUB_STEP_SUMMARY")
-        if summary:
-            with open(summary, "a", encoding="utf-8") as handle:
-                handle.write(renderer("markdown")(report))
-        outputs = os.environ.get("GITHUB_OUTPUT")
-        if outputs:
-            with open(outputs, "a", encoding="utf-8") as handle:
-                handle.write(f"verdict={report.verdict}\n")
-        click.echo(renderer("terminal")(report), nl=False, color=report.color)
-        for line in _annotations(verdicts):
-            click.echo(line)
+        _emit_github(report)
         return
     name = {"text": "terminal", "md": "markdown", "json": "json"}[output]
     click.echo(renderer(name)(report), nl=False, color=report.color)
@@ -159,24 +167,21 @@ def emit_last_line(verdicts: Sequence[Verdict]) -> None:
     click.echo(renderer("terminal")(report).splitlines()[-1], color=report.color)
 
 
-def _annotations(verdicts: Sequence[Verdict]) -> list[str]:
-    """Workflow commands of GitHub for the rules that decide, on the first changed file; no model text."""
-    lines = []
-    for verdict in verdicts:
-        path = next((change.path for change in verdict.changes if change.path), None)
-        where = f" file={_escape(path, inner=True)},line=1" if path else ""
-        for rule in verdict.rules:
-            level = {"block": "error", "error": "error", "inconclusive": "warning", "not_comparable": "warning"}.get(
-                rule.status
-            )
-            if level:
-                lines.append(f"::{level}{where}::{_escape(f'{verdict.workflow}: {rule.sentence}')}")
-    return list(dict.fromkeys(lines))[:9]
+def _emit_github(report: Report) -> None:
+    """Summary, outputs, the text where the runner reads no commands, and the annotations."""
+    from evalkit.gate.report import renderer
+    from evalkit.github import annotate, shielded, write_summary
 
-
-def _escape(text: str, *, inner: bool = False) -> str:
-    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return escaped.replace(":", "%3A").replace(",", "%2C") if inner else escaped
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        write_summary(Path(summary), lambda limit: renderer("markdown")(replace(report, limit=limit)))
+    outputs = os.environ.get("GITHUB_OUTPUT")
+    if outputs:
+        with open(outputs, "a", encoding="utf-8") as handle:
+            handle.write(f"verdict={report.verdict}\n")
+    click.echo(shielded(renderer("terminal")(report)), nl=False, color=report.color)
+    for line in annotate(report):
+        click.echo(line)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "accept": ("evalkit.cli.accept", "Accept a regression for a time, with a reason and an owner."),
     "blame": ("evalkit.cli.blame", "Find out which of several changes breaks the cases that broke."),
     "report": ("evalkit.cli.report", "Write the report of a stored run again."),
+    "comment": ("evalkit.cli.comment", "Say the verdict on the pull request, in one comment."),
     "show": ("evalkit.cli.show", "Show a run, or one case of it with its trace."),
     "runs": ("evalkit.cli.runs", "List runs."),
     "view": ("evalkit.cli.view", "Show verdicts and the history of every gate in a browser."),
@@ -90,8 +91,8 @@ def cli(ctx: click.Context, project: str | None) -> None:
     """Regression tests for LLM workflows: golden sets, a baseline, a diff and a gate.
 
     Exit codes: 0 pass, 1 blocked, 2 usage, 3 error, 4 not comparable, 5 inconclusive, 6 budget
-    spent, 7 canary continues, 10-18 a bad file or store (docs/exit-codes.md), 130 interrupted,
-    143 terminated.
+    spent, 7 canary continues, 10-18 a bad file or store, 19 comment not posted
+    (docs/exit-codes.md), 130 interrupted, 143 terminated.
     """
     ctx.obj = project
 

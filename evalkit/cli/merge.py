@@ -18,6 +18,7 @@ __all__ = ["command"]
 @click.option("--set-baseline", metavar="NAME", help="Accept the run into this baseline, as `evalkit run` does.")
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Where the HTML report goes.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
+@click.option("--sarif", type=click.Path(path_type=Path), help="Write SARIF for code scanning here.")
 @format_option()
 def command(
     places: tuple[Path, ...],
@@ -26,6 +27,7 @@ def command(
     set_baseline: str | None,
     report_path: Path | None,
     junit: Path | None,
+    sarif: Path | None,
     output: str,
 ) -> int:
     """Put the shards of a run together and judge the whole: the verdict is that of one machine.
@@ -42,7 +44,8 @@ def command(
     outcomes = merge_project(project, places, workflows, baseline=baseline, set_baseline=set_baseline)
     verdicts = [with_baseline(outcome) for outcome in outcomes]
     written = from_here(write_report(project, verdicts, report_path))
-    if junit is not None:
-        write_text(junit, renderer("junit")(make_report(verdicts, written)))
+    for name, path in (("junit", junit), ("sarif", sarif)):
+        if path is not None:
+            write_text(path, renderer(name)(make_report(verdicts, written)))
     emit(output, verdicts, written)
     return worst_code([outcome.exit_code for outcome in outcomes])

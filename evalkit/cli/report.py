@@ -11,7 +11,7 @@ from evalkit.cli.common import get_project, make_report
 
 __all__ = ["command"]
 
-_ENDINGS = {"html": "html", "md": "markdown", "junit": "junit", "json": "json", "text": "terminal"}
+_ENDINGS = {"html": "html", "md": "markdown", "junit": "junit", "json": "json", "sarif": "sarif", "text": "terminal"}
 
 
 @click.command("report")

@@ -42,6 +42,7 @@ __all__ = ["command", "with_baseline", "worst_code"]
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Where the HTML report goes.")
 @click.option("--no-report", is_flag=True, help="Write no HTML report.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
+@click.option("--sarif", type=click.Path(path_type=Path), help="Write SARIF for code scanning here.")
 @click.option("--quiet", is_flag=True, help="Print the verdict line only.")
 @click.option("--resume", is_flag=True, help="Go on with the run that was cut off, with the options it was given.")
 @format_option()
@@ -60,6 +61,7 @@ def command(
     report_path: Path | None,
     no_report: bool,
     junit: Path | None,
+    sarif: Path | None,
     quiet: bool,
     output: str,
     cases: str | None,
@@ -97,7 +99,7 @@ def command(
     )
     if resume:
         shard = resumed_shard(project, workflows, options)
-    if shard and (baseline or set_baseline or report_path or junit):
+    if shard and (baseline or set_baseline or report_path or junit or sarif):
         raise click.UsageError("a shard is judged with the others: give these options to `evalkit merge`")
     display = ProgressDisplay(quiet=quiet)
     try:
@@ -116,8 +118,9 @@ def command(
         _tell_refused(outcomes, set_baseline)
     verdicts = [with_baseline(outcome) for outcome in outcomes]
     written = "" if no_report else from_here(write_report(project, verdicts, report_path))
-    if junit is not None:
-        write_text(junit, renderer("junit")(make_report(verdicts, written)))
+    for name, path in (("junit", junit), ("sarif", sarif)):
+        if path is not None:
+            write_text(path, renderer(name)(make_report(verdicts, written)))
     if quiet and output == "text":
         emit_last_line(verdicts)
     else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TypeAlias
+from urllib.parse import quote
 
 from evalkit.errors import UsageError
 from evalkit.gate.verdict import VERDICTS, Verdict, VerdictName, worst
@@ -13,6 +15,7 @@ from evalkit.gate.verdict import VERDICTS, Verdict, VerdictName, worst
 __all__ = ["Renderer", "Report", "renderer", "renderers"]
 
 GROUP = "evalkit.reports"
+_LONGEST_NAMES = 300
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,13 @@ class Report:
         judged: False for a mere comparison: there is no verdict.
         color: Whether terminal colours are wanted.
         width: Width of the terminal.
+        limit: Most characters that the text may have, for a renderer that can shorten it; None is the renderer's own.
+        report_url: Address of the HTML report, where it can be opened.
+        source_root: The project's folder as seen from the root of its repository; empty where that is the same.
+        folder: The project's folder on this machine, for looking up lines of changed files; empty where it is not here.
+        name: What tells this project's comment from those of others on the same pull request.
+        commit: The commit that the CI server says is judged.
+        previous: What the comment that this one replaces said, as ``PASS at 51c0aa9``.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -34,11 +44,30 @@ class Report:
     judged: bool = True
     color: bool = False
     width: int = 100
+    limit: int | None = None
+    report_url: str = ""
+    source_root: str = ""
+    folder: str = ""
+    name: str = ""
+    commit: str = ""
+    previous: str = ""
 
     @property
     def verdict(self) -> VerdictName:
         """The worst verdict."""
         return worst([verdict.verdict for verdict in self.verdicts])
+
+    @property
+    def marker(self) -> str:
+        """The first line of its comment, by which it is found again: one comment for a project and a set of workflows.
+
+        Names are percent-encoded, so that none can end the HTML comment.
+        """
+        names = ",".join(sorted(quote(verdict.workflow, safe="") for verdict in self.verdicts))
+        if len(names) > _LONGEST_NAMES:
+            names = f"sha256-{hashlib.sha256(names.encode()).hexdigest()[:32]}"
+        place = quote(self.name or self.source_root, safe="/")
+        return f"<!-- evalkit:sticky{f' project={place}' if place else ''} workflow={names} -->"
 
     @property
     def ordered(self) -> tuple[Verdict, ...]:

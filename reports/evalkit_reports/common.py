@@ -113,7 +113,8 @@ def _change(rule: RuleResult) -> str:
         mark = "" if significant else "~ "
         return f"{mark}{points(rule.delta)} {interval(rule.low, rule.high)}"
     if rule.delta is not None:
-        return f"{change(rule.delta)} {interval(rule.low, rule.high, 'ratio')}"
+        includes_none = rule.low is not None and rule.high is not None and rule.low <= 1 <= rule.high
+        return f"{'~ ' if includes_none else ''}{change(rule.delta)} {interval(rule.low, rule.high, 'ratio')}"
     if (rule.low, rule.high) != (None, None):
         return interval(rule.low, rule.high, rule.unit)
     if rule.unit == "count" and rule.baseline is not None and rule.candidate is not None:

@@ -1,108 +1,201 @@
 """The verdict as Markdown, for a pull-request comment and a job summary: verdict first, what to do last.
 
-Model text stands only in fenced blocks whose fence is longer than any run of backticks inside.
+Model text stands only in fenced blocks whose fence is longer than any run of backticks inside; everything else
+goes through :mod:`evalkit_reports.markdown_text`.
 """
 
 from __future__ import annotations
 
-import re
-from html import escape
+from dataclasses import dataclass
 
 from evalkit._version import __version__
-from evalkit.gate import CaseResult, Verdict
+from evalkit.fingerprint import short
+from evalkit.gate import Verdict
 from evalkit.gate.report import Report
 from evalkit.quantities import format_money
-from evalkit.text import excerpt, log_safe
+from evalkit.text import excerpt
 from evalkit_reports.common import (
     SYMBOLS,
+    Row,
     acceptance_text,
+    commit_of,
     headline,
-    history_lines,
     is_quiet,
-    leading_cases,
     made,
     next_steps,
     open_notes,
-    reason,
     row,
     rule_order,
 )
+from evalkit_reports.markdown_cases import changes, leading, others
+from evalkit_reports.markdown_folds import caveats, cost_and_latency, folded
+from evalkit_reports.markdown_text import address, code, inline, line
 
 __all__ = ["LIMIT", "render"]
 
 LIMIT = 60_000
 """Characters; a comment may have 65,536."""
 
-_INLINE = 3
-_ACCEPTED = 20
-_LISTED = 40
+_RULES = 12
+_NOTES = 3
+_GROUPS = 8
+
+
+@dataclass(frozen=True)
+class _Detail:
+    """How much of each part is told. Each stage of shortening tells less of one of them."""
+
+    improved: int = 40
+    caveats: bool = True
+    others: int = 40
+    listed: int = 40
+    inline: int = 3
+    diff_lines: int = 40
+    bare: bool = False
+    """Nothing folded and nothing fenced, so that it can be cut at any line."""
+
+
+_STAGES = (
+    _Detail(),
+    _Detail(improved=0),
+    _Detail(improved=0, caveats=False),
+    _Detail(improved=0, caveats=False, others=10),
+    _Detail(improved=0, caveats=False, others=0, listed=10),
+    _Detail(improved=0, caveats=False, others=0, listed=0),
+    _Detail(improved=0, caveats=False, others=0, listed=0, inline=1),
+    _Detail(improved=0, caveats=False, others=0, listed=0, inline=0, diff_lines=20),
+    _Detail(improved=0, caveats=False, others=0, listed=0, inline=0, diff_lines=0, bare=True),
+)
 
 
 def render(report: Report) -> str:
-    """The report, shortened until it fits: first other cases, then diffs; never verdict, gate or next step."""
-    for listed, inline, diffs in ((_LISTED, _INLINE, True), (10, 1, True), (0, 1, True), (0, 0, False)):
-        text = _document(report, listed, inline, diffs)
-        if len(text) <= LIMIT:
+    """The report in at most ``report.limit`` characters, by default ``LIMIT``, shortened in stages until it fits.
+
+    Improvements go first, then caveats, then other regressions, then the diffs of cases but for the first; never
+    the verdict, the gate, what changed and the next step. Only with very many workflows is it cut at a line.
+    """
+    limit = LIMIT if report.limit is None else report.limit
+    for number, detail in enumerate(_STAGES):
+        text = _document(report, detail, shortened=number > 0)
+        if len(text) <= limit:
             return text
-    whole_lines = text[: LIMIT - 80].rpartition("\n")[0]
-    return f"{whole_lines}\n\n(truncated: the full text is in the report)\n"
+    told = "(truncated: the full text is in the report)"
+    whole_lines = text[: max(0, limit - len(told) - 3)].rpartition("\n")[0]
+    return f"{whole_lines}\n\n{told}\n"
 
 
-def _document(report: Report, listed: int, inline: int, diffs: bool) -> str:
-    lines = ["<!-- evalkit:sticky -->"]
+def _document(report: Report, detail: _Detail, *, shortened: bool) -> str:
+    lines = [report.marker]
+    several = len(report.verdicts) > 1 and report.judged
     if not report.verdicts:
         lines.append("### ! evalkit: ERROR\nNo workflow was judged.")
+    if several:
+        lines += _overview(report)
     for verdict in report.ordered:
-        lines += _workflow(verdict, listed, inline, diffs=diffs, judged=report.judged)
-    links = []
-    if report.report_path:
-        links.append(f"report: `{_code(report.report_path)}`")
-    if report.run_url:
-        links.append(f"[run]({report.run_url})")
-    if report.simulated:
-        links.append("all models are simulated")
-    lines.append(f"\n<sub>evalkit {__version__}{''.join(' · ' + link for link in links)}</sub>")
-    return "\n".join(lines) + "\n"
+        if not (several and is_quiet(verdict)):
+            lines += _workflow(report, verdict, detail, several=several)
+    if shortened:
+        lines += ["", "(shortened: the full text is in the report)"]
+    while lines and not lines[-1]:
+        lines.pop()
+    return "\n".join([*lines, "", _footer(report)]) + "\n"
 
 
-def _workflow(verdict: Verdict, listed: int, inline: int, *, diffs: bool, judged: bool) -> list[str]:
-    title = f"{SYMBOLS[verdict.verdict]} evalkit: {verdict.verdict}" if judged else "evalkit: comparison"
-    lines = [f"### {title} · {_inline(verdict.workflow)}", ""]
-    lines.append(_line(verdict.sentence))
-    if judged and is_quiet(verdict):
-        return [*lines, ""]
-    cost = format_money(verdict.cost_microusd)
-    lines += ["", f"{_line(headline(verdict))} · {made(verdict)} · {cost}", ""]
-    lines += [f"> {_line(note)}" for note in open_notes(verdict)]
-    lines += _gate(verdict, judged=judged)
-    lines += [f"\n<sub>{_line(line)}</sub>" for line in history_lines(verdict)]
-    lines += _accepted(verdict)
-    lines += _groups(verdict)
-    lines += _changes(verdict, diffs)
-    lines += _cases(verdict, listed, inline)
-    if judged:
-        lines += _next_steps(verdict)
+def _overview(report: Report) -> list[str]:
+    """Several workflows: the worst verdict, then all of them in a line each."""
+    ordered = report.ordered
+    lines = [f"### {SYMBOLS[report.verdict]} evalkit: {report.verdict} · {len(ordered)} workflows", ""]
+    for verdict in ordered:
+        told = f": {inline(excerpt(verdict.sentence, 200))}" if is_quiet(verdict) else ""
+        name = inline(excerpt(verdict.workflow, 120))
+        lines.append(f"- {SYMBOLS[verdict.verdict]} **{name}** {verdict.verdict}{told}")
     return [*lines, ""]
 
 
-def _gate(verdict: Verdict, *, judged: bool) -> list[str]:
-    head, line = ("| rule |", "---|") if judged else ("|", "")
-    lines = ["", f"| | gate | baseline | now | change {head}", f"|---|---|--:|--:|---|{line}"]
-    for rule in rule_order(verdict.rules):
-        cells = row(rule, judged=judged)
-        name = _cell(excerpt(cells.name, 120))
-        name = f"**{name}**" if rule.status == "block" else name
-        values = [cells.baseline, cells.candidate, cells.change, *([cells.limit] if judged else [])]
-        lines.append("| " + " | ".join([cells.symbol, name, *(_cell(value) for value in values)]) + " |")
+def _workflow(report: Report, verdict: Verdict, detail: _Detail, *, several: bool) -> list[str]:
+    title = f"{SYMBOLS[verdict.verdict]} evalkit: {verdict.verdict}" if report.judged else "evalkit: comparison"
+    name = inline(excerpt(verdict.workflow, 120))
+    lines = [f"{'####' if several else '###'} {title} · {name}", "", _lead(verdict, judged=report.judged)]
+    if report.judged and is_quiet(verdict):
+        return lines
+    lines += ["", _compared(report, verdict), *_notes(verdict), ""]
+    body = _body(report, verdict, detail)
+    passed = verdict.verdict == "PASS" or (several and verdict.verdict == "PASS with notes")
+    if report.judged and passed and not detail.bare:
+        return [*lines, *folded("Gate, what changed, cost and latency", body), ""]
+    return [*lines, *(body[1:] if body[:1] == [""] else body), ""]
+
+
+def _notes(verdict: Verdict) -> list[str]:
+    notes = open_notes(verdict)[:_NOTES]
+    return ["", *(f"> {line(excerpt(note, 600))}" for note in notes)] if notes else []
+
+
+def _body(report: Report, verdict: Verdict, detail: _Detail) -> list[str]:
+    lines = _gate(verdict, judged=report.judged, bare=detail.bare)
+    lines += _accepted(verdict, 3 if detail.bare else 20)
+    lines += [] if detail.bare else _groups(verdict)
+    lines += changes(verdict, detail.diff_lines)
+    lines += leading(verdict, inline_cases=detail.inline, listed=detail.listed, report_url=report.report_url)
+    if detail.others or detail.improved:
+        lines += others(verdict, listed=detail.others, improved=detail.improved)
+    if not detail.bare:
+        lines += cost_and_latency(verdict)
+    if detail.caveats:
+        lines += caveats(verdict, open_notes(verdict)[_NOTES:])
+    return lines + (_next_steps(verdict) if report.judged else [])
+
+
+def _lead(verdict: Verdict, *, judged: bool) -> str:
+    """What decided, first and in bold where it is no pass."""
+    sentence = excerpt(verdict.sentence, 2_000)
+    first, stop, rest = sentence.partition(". ")
+    if not judged or verdict.verdict in ("PASS", "PASS with notes") or not first:
+        return line(sentence)
+    return f"**{inline(first + stop.strip())}**{' ' if stop else ''}{inline(rest)}".rstrip()
+
+
+def _compared(report: Report, verdict: Verdict) -> str:
+    """What was compared with what, from how many trials, at which price, and where more is."""
+    parts = [line(excerpt(headline(verdict), 400)), made(verdict), format_money(verdict.cost_microusd)]
+    parts += [f"[{name}]({url})" for name, url in (("report", address(report.report_url)),) if url]
+    parts += [f"[run]({url})" for url in (address(report.run_url),) if url]
+    return " · ".join(parts)
+
+
+def _gate(verdict: Verdict, *, judged: bool, bare: bool) -> list[str]:
+    """The rules as a table, those that decide first; of many that pass, the rest is folded."""
+    rules = rule_order(verdict.rules)
+    if not rules:
+        return []
+    deciding = sum(rule.status != "pass" for rule in rules)
+    shown = min(max(_RULES, deciding), 20 if bare else len(rules))
+    rows = [_row(row(rule, judged=judged), blocks=rule.status == "block", judged=judged) for rule in rules]
+    head, ruler = ("| result |", "---|") if judged else ("|", "")
+    head, ruler = f"| gate | baseline | now | change {head}", f"|---|--:|--:|---|{ruler}"
+    lines = ["", head, ruler, *rows[:shown]]
+    rest = rows[shown:]
+    if rest and bare:
+        return [*lines, "", f"… {len(rest)} more rules in the report"]
+    if rest:
+        lines += ["", *folded(f"{len(rest)} more rules", [head, ruler, *rest])]
     return lines
 
 
-def _accepted(verdict: Verdict) -> list[str]:
+def _row(cells: Row, *, blocks: bool, judged: bool) -> str:
+    name = inline(excerpt(cells.name, 120))
+    limit = f": {cells.limit}" if cells.limit else ""
+    result = [f"{cells.symbol} {cells.status}{inline(limit)}"] if judged else []
+    values = [inline(value) for value in (cells.baseline, cells.candidate, cells.change)]
+    return f"| {' | '.join([f'**{name}**' if blocks else name, *values, *result])} |"
+
+
+def _accepted(verdict: Verdict, most: int) -> list[str]:
     """Accepted regressions: whoever merges must have seen them."""
     if not verdict.acceptances:
         return []
-    shown = [f"- {_inline(acceptance_text(item))}" for item in verdict.acceptances[:_ACCEPTED]]
-    more = len(verdict.acceptances) - _ACCEPTED
+    shown = [f"- {inline(excerpt(acceptance_text(item), 600))}" for item in verdict.acceptances[:most]]
+    more = len(verdict.acceptances) - most
     tail = [f"- … {more} more in the report"] if more > 0 else []
     return ["", f"**Accepted regressions** ({len(verdict.acceptances)})", *shown, *tail]
 
@@ -112,95 +205,38 @@ def _groups(verdict: Verdict) -> list[str]:
     if not verdict.groups or verdict.groups[0].kind == "rest":
         return []
     shown = [
-        f"- {group.size:,}: {_inline(group.sentence)} For example `{_code(group.example)}`" for group in verdict.groups
+        f"- {group.size:,}: {inline(excerpt(group.sentence, 400))} For example `{code(excerpt(group.example, 200))}`"
+        for group in verdict.groups[:_GROUPS]
     ]
     return ["", "**What broken cases share**", *shown]
 
 
-def _changes(verdict: Verdict, diffs: bool) -> list[str]:
-    if not verdict.changes:
-        return []
-    total = len(verdict.configuration.components) if verdict.configuration else len(verdict.changes)
-    lines = ["", f"**What changed** ({len(verdict.changes)} of {total} components)"]
-    for change in verdict.changes:
-        where = f" `{_code(excerpt(change.path, 200))}`" if change.path else ""
-        lines.append(f"- {change.kind} {_inline(excerpt(change.name, 120))}{where}")
-    if diffs:
-        text = "\n".join(change.diff for change in verdict.changes if change.diff)
-        shown = text.splitlines()
-        if shown:
-            cut = [*shown[:40], f"… {len(shown) - 40} more lines"] if len(shown) > 40 else shown
-            lines += ["", "<details><summary>diff</summary>", "", *_fence("\n".join(cut), "diff"), "</details>"]
-    return lines
-
-
-def _cases(verdict: Verdict, listed: int, inline: int) -> list[str]:
-    heading, cases = leading_cases(verdict)
-    if not cases:
-        return []
-    lines = ["", f"**{heading} ({len(cases)})**"]
-    for number, case in enumerate(cases[:inline]):
-        lines += _case(case, opened=number == 0)
-    rest = cases[inline:]
-    if rest and listed:
-        lines += [f"<details><summary>{len(rest)} more</summary>", ""]
-        lines += [f"- `{_code(case.case_id)}` {_inline(reason(case))}" for case in rest[:listed]]
-        if len(rest) > listed:
-            lines.append(f"- … {len(rest) - listed} more in the report")
-        lines += ["", "</details>"]
-    return lines
-
-
-def _case(case: CaseResult, *, opened: bool) -> list[str]:
-    flag = " · critical" if case.critical else ""
-    title = f"{SYMBOLS.get(case.status, '✖')} <code>{_html(case.case_id)}</code>{flag} · {_html(reason(case))}"
-    before = excerpt(" ".join([*case.baseline_calls, case.baseline_answer]), 600)
-    now = excerpt(" ".join([*case.candidate_calls, case.candidate_answer]), 600)
-    said = f"  both: {now}" if before == now else f"- {before}\n+ {now}"
-    body = f"  asked: {excerpt(case.question, 300)}\n{said}"
-    return [f"<details{' open' if opened else ''}><summary>{title}</summary>", "", *_fence(body, "diff"), "</details>"]
-
-
 def _next_steps(verdict: Verdict) -> list[str]:
     steps = next_steps(verdict)
-    lines = [f"- {step.what}: `{_code(step.command)}`" if step.command else f"- {step.what}" for step in steps]
-    return ["", "**What to do**", *lines] if lines else []
+    lines = [f"- {step.what}: `{code(step.command)}`" if step.command else f"- {step.what}" for step in steps]
+    if verdict.verdict == "BLOCKED" and verdict.changes and lines:
+        lines.insert(0, "- fix what changed: the diff above is the first lead")
+    title = "Do one of" if verdict.verdict in ("BLOCKED", "INCONCLUSIVE") else "What to do"
+    return ["", f"**{title}**", *lines] if lines else []
 
 
-def _fence(text: str, language: str) -> list[str]:
-    shown = log_safe(text)
-    longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return [f"{fence}{language}", shown, fence, ""]
-
-
-def _html(text: str) -> str:
-    """Text in a line of HTML: a blank line in it would end the HTML."""
-    return _neutral(escape(" ".join(log_safe(text).split()), quote=False))
-
-
-def _line(text: str) -> str:
-    """Text that begins a line of Markdown: no heading, no list, no rule."""
-    return re.sub(r"^(\d*)([#+=.)-])", r"\1\\\2", _inline(text))
-
-
-def _inline(text: str) -> str:
-    """Text in a line of Markdown: nothing in it is markup, a mention or a reference."""
-    plain = " ".join(log_safe(text).split()).replace("&", "&amp;")
-    return _neutral(re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", plain))
-
-
-def _neutral(text: str) -> str:
-    """No mention of people, no reference to issues, no link."""
-    broken = re.sub(
-        r"([@#])(?=\w)|\b(GH|www)(?=[-.])", lambda match: f"{match.group()}\u200b", text, flags=re.IGNORECASE
-    )
-    return broken.replace("://", ":\u200b//")
-
-
-def _cell(text: str) -> str:
-    return _inline(text)
-
-
-def _code(text: str) -> str:
-    return " ".join(log_safe(text).split()).replace("`", "'").replace("|", "¦")
+def _footer(report: Report) -> str:
+    """What it was made of, for whoever wants to find it again: nothing in it depends on when it was written."""
+    parts = [f"evalkit {__version__}"]
+    for verdict in report.ordered[:3]:
+        golden = f", golden set `{code(short(verdict.golden_set.digest))}`" if verdict.golden_set else ""
+        parts.append(f"run `{code(excerpt(verdict.candidate_run, 40))}`, verdict `{code(short(verdict.id))}`{golden}")
+    if len(report.verdicts) > 3:
+        parts.append(f"{len(report.verdicts) - 3} more runs")
+    if report.commit:
+        parts.append(f"for {inline(commit_of(report.commit))}")
+    if report.previous:
+        parts.append(f"previous: {inline(excerpt(report.previous, 80))}")
+    if report.report_path:
+        parts.append(f"report: `{code(excerpt(report.report_path, 200))}`")
+    url = address(report.run_url)
+    if url and report.judged and all(map(is_quiet, report.verdicts)):  # otherwise it stands above
+        parts.append(f"[run]({url})")
+    if report.simulated:
+        parts.append("all models are simulated")
+    return f"<sub>{' · '.join(parts)}</sub>"

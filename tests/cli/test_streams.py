@@ -51,7 +51,7 @@ def test_json_is_all_that_is_on_standard_output(copied: ProjectFolder, arguments
 )
 def test_markdown_is_a_comment_that_can_be_found_again(copied: ProjectFolder, arguments: tuple[str, ...]) -> None:
     done = copied.run(*arguments, "--format", "md", env={"FORCE_COLOR": "1"})
-    assert done.out.startswith("<!-- evalkit:sticky -->")
+    assert done.out.startswith("<!-- evalkit:sticky workflow=shop -->")
     assert not ESCAPE.search(done.out)
     assert "`address-005`" in done.out.replace("<code>", "`").replace("</code>", "`")
 
@@ -61,16 +61,21 @@ def test_github_gets_summary_output_and_annotations(copied: ProjectFolder) -> No
     env = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(outputs)}
     done = copied.run("gate", "--format", "github", env=env)
     assert done.code == ExitCode.BLOCKED
-    assert summary.read_text(encoding="utf-8").startswith("before\n<!-- evalkit:sticky -->")
+    assert summary.read_text(encoding="utf-8").startswith("before\n<!-- evalkit:sticky workflow=shop -->")
     assert outputs.read_text(encoding="utf-8") == "other=1\nverdict=BLOCKED\n"
-    commands = [line for line in done.out.splitlines() if line.startswith("::")]
-    assert 0 < len(commands) < 10, "GitHub shows ten a step"
-    assert all(re.match(r"::(error|warning)( file=[^:,]+,line=1)?::shop: ", line) for line in commands)
+    opened, *commands = [line for line in done.out.splitlines() if line.startswith("::")]
+    closed = commands.pop(0)
+    token = re.fullmatch(r"::stop-commands::(evalkit-[0-9a-f]{32})", opened)
+    assert token
+    assert closed == f"::{token.group(1)}::"
+    assert 0 < len(commands) <= 10, "GitHub shows ten a step"
+    assert all(re.match(r"::(error|warning)( file=[^:,]+,line=\d+)?::shop: ", line) for line in commands)
+    assert done.out.index(closed) < done.out.index(commands[0])
 
 
 def test_without_github_the_format_is_text_with_annotations(copied: ProjectFolder) -> None:
     plain, github = copied.run("gate"), copied.run("gate", "--format", "github")
-    assert github.out.startswith(plain.out.rpartition("\n\n")[0])
+    assert github.out.partition("\n")[2].startswith(plain.out.rpartition("\n\n")[0])
     assert "::error" not in plain.out
 
 

@@ -51,11 +51,12 @@ class Page(HTMLParser):
 def test_the_verdict_stands_first_and_the_next_step_last(stored: Mapping[str, Verdict], kind: str) -> None:
     text = rendered("markdown", stored[kind])
     lines = text.splitlines()
-    assert lines[0] == "<!-- evalkit:sticky -->"
+    assert lines[0] == "<!-- evalkit:sticky workflow=shop -->"
     assert re.fullmatch(rf"### . evalkit: {kind} · shop", lines[1])
-    assert ("**What to do**" in text) is (kind != "PASS")
-    if kind != "PASS":
-        assert text.index("| gate |") < text.index("**What to do**")
+    steps = re.search(r"^\*\*(What to do|Do one of)\*\*$", text, re.MULTILINE)
+    assert (steps is not None) is (kind != "PASS")
+    if steps is not None:
+        assert text.index("| gate |") < steps.start()
 
 
 @pytest.mark.parametrize("kind", ["BLOCKED", "ERROR", "INCONCLUSIVE"])
@@ -65,7 +66,11 @@ def test_no_text_becomes_markup_a_mention_a_reference_or_a_link(
 ) -> None:
     clean = Page(rendered("markdown", poisoned(stored[kind], "plain"), run_url=RUN))
     page = Page(rendered("markdown", poisoned(stored[kind], PAYLOADS[name]), run_url=RUN))
-    assert [tag for tag, _ in page.elements] == [tag for tag, _ in clean.elements]
+    # a longer diff is folded, which is one fold more; everything else is as it was
+    shapes = [[tag for tag, _ in one.elements if tag not in ("details", "summary")] for one in (page, clean)]
+    assert shapes[0] == shapes[1]
+    assert page.count("details") == page.count("summary")
+    assert page.count("details") - clean.count("details") in (0, 1)
     assert [values["href"] for tag, values in page.elements if tag == "a"] == [RUN]
     assert page.count("img", "script", "iframe", "svg", "h1") == 0
     assert not re.search(r"(?<!\w)@\w|#\d|\bGH-\d|://|www\.\w", page.text, re.IGNORECASE)
@@ -76,7 +81,7 @@ def test_every_row_of_a_table_keeps_its_columns(stored: Mapping[str, Verdict], n
     text = rendered("markdown", poisoned(stored["BLOCKED"], PAYLOADS[name]))
     rows = [line for line in text.partition("**What changed**")[0].splitlines() if line.startswith("| ")]
     assert len(rows) == len(stored["BLOCKED"].rules) + 1
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {7}
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
 
 
 @pytest.mark.parametrize("name", ["terminal", "commands", "direction", "invisible", "lines", "surrogate"])
@@ -111,15 +116,17 @@ def test_however_many_and_long_the_cases_it_fits_and_keeps_what_matters(
     text = rendered("markdown", with_cases(stored["BLOCKED"], count, length))
     assert len(text) < COMMENT_LIMIT
     assert "evalkit: BLOCKED" in text
-    assert "| ✖ | **critical cases** |" in text
+    assert "| **critical cases** | 0 | 4 | +4 | ✖ blocks: at most 0 |" in text
     assert f"Cases behind the block ({count})" in text
-    assert "**What to do**" in text
+    assert "**What changed**" in text
+    assert "-- disclose the address of another customer." in text
+    assert "**Do one of**" in text
 
 
 def test_very_many_workflows_and_rules_are_cut_at_a_line_and_it_says_so(stored: Mapping[str, Verdict]) -> None:
     verdict = poisoned(stored["BLOCKED"], "some words")
-    many = replace(verdict, rules=verdict.rules * 40)
-    text = rendered("markdown", *[many] * 10)
+    many = replace(verdict, rules=verdict.rules * 4)
+    text = rendered("markdown", *[many] * 40)
     assert len(text) < COMMENT_LIMIT
     assert text.endswith("(truncated: the full text is in the report)\n")
     page = Page(text)
