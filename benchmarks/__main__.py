@@ -14,6 +14,7 @@ NAMES = (
     "rerun",
     "memory",
     "compare",
+    "report",
     "graders",
     "gate_errors",
     "gate_rounds",

@@ -19,11 +19,12 @@ from evalkit.engine.shards import find_shards, merge_shards
 from evalkit.engine.spending import spent_today
 from evalkit.engine.targets import Targets, price_table
 from evalkit.engine.touched import count_touched, further_trials
-from evalkit.errors import StoreBusyError, UsageError
+from evalkit.errors import EvalkitError, StoreBusyError, UsageError
 from evalkit.gate import Verdict
-from evalkit.gate.compare import find_baseline, judge_stored_run
+from evalkit.gate.compare import details_of, find_baseline, judge_stored_run
 from evalkit.gate.confirming import confirm_block
-from evalkit.gate.report import Report, renderer
+from evalkit.gate.details import CaseDetails
+from evalkit.gate.report import Report, ReportText, renderer
 from evalkit.goldens import load
 from evalkit.providers import Provider
 from evalkit.records import Run
@@ -395,12 +396,33 @@ def sync_catalogue(project: Project) -> bool:
     return True
 
 
-def write_report(project: Project, verdicts: Sequence[Verdict], path: Path | None = None) -> Path:
-    """Write the HTML report; default under the project's reports folder, named after the run."""
+def write_report(
+    project: Project, verdicts: Sequence[Verdict], path: Path | None = None, *, text: ReportText = "changed",
+    judged: bool = True,
+) -> Path:  # fmt: skip
+    """Write the HTML report; default under the project's reports folder, named after the run.
+
+    Args:
+        project: The project, whose store holds the runs.
+        verdicts: What the report is about.
+        path: The file.
+        text: Of which cases the report holds texts and traces: those that changed, or all.
+        judged: False for a mere comparison.
+    """
     target = path or project.reports / f"{verdicts[0].candidate_run if verdicts else 'empty'}.html"
     if path is None and not project.reports.exists():
         write_text(project.reports / ".gitignore", "*\n")
-    write_text(target, renderer("html")(Report(tuple(verdicts))))
+    details: dict[str, CaseDetails] = {}
+    left_out: dict[str, str] = {}
+    for verdict in verdicts:
+        try:
+            details[verdict.id] = found = details_of(project, verdict)
+            _ = found.index
+        except EvalkitError as error:  # the verdict stands without them, and the report says what it lacks
+            details.pop(verdict.id, None)
+            left_out[verdict.id] = error.message
+    report = Report(tuple(verdicts), details=details, left_out=left_out, text=text, judged=judged)
+    write_text(target, renderer("html")(report))
     return target
 
 

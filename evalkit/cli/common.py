@@ -28,6 +28,7 @@ __all__ = [
     "ids_of",
     "make_report",
     "note",
+    "report_text_option",
     "run_options",
     "table",
 ]
@@ -62,6 +63,14 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
         "--format", "output", type=click.Choice(formats or FORMATS), default="text", show_default=True,
         help="How results are written to standard output.",
     )  # fmt: skip
+
+
+def report_text_option(function: Command) -> Command:
+    """``--report-text``: how much an HTML report holds."""
+    return click.option(
+        "--report-text", type=click.Choice(("changed", "all")), default="changed", show_default=True,
+        help="Of which cases the HTML report holds texts and traces.",
+    )(function)  # fmt: skip
 
 
 def case_options(function: Command) -> Command:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
-from evalkit.cli.common import emit, format_option, get_project
+from evalkit.cli.common import emit, format_option, from_here, get_project, report_text_option
+
+if TYPE_CHECKING:
+    from evalkit.gate.report import ReportText
 
 __all__ = ["command"]
 
@@ -12,18 +18,25 @@ __all__ = ["command"]
 @click.command("diff")
 @click.argument("before")
 @click.argument("after")
+@click.option("--report", "report_path", type=click.Path(path_type=Path), help="Write an HTML report here.")
+@report_text_option
 @format_option("text", "json", "md")
-def command(before: str, after: str, output: str) -> int:
+def command(before: str, after: str, report_path: Path | None, report_text: ReportText, output: str) -> int:
     """Compare run AFTER with run BEFORE (ids or their beginnings, or baseline names), without judging.
 
     The exit code is 0 whatever the difference, and 4 where the runs cannot be compared.
     """
     from evalkit.errors import ExitCode
     from evalkit.gate.compare import compare_stored_runs
+    from evalkit.session import write_report
 
-    verdict = compare_stored_runs(get_project(), before, after)
+    project = get_project()
+    verdict = compare_stored_runs(project, before, after)
+    written = ""
+    if report_path is not None:
+        written = from_here(write_report(project, [verdict], report_path, text=report_text, judged=False))
     if verdict.verdict == "NOT COMPARABLE":
-        emit(output, [verdict])
+        emit(output, [verdict], written)
         return int(ExitCode.NOT_COMPARABLE)
-    emit(output, [verdict], judged=False)
+    emit(output, [verdict], written, judged=False)
     return int(ExitCode.PASS)

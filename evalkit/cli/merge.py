@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.common import emit, format_option, from_here, get_project, make_report
+from evalkit.cli.common import emit, format_option, from_here, get_project, make_report, report_text_option
+
+if TYPE_CHECKING:
+    from evalkit.gate.report import ReportText
 
 __all__ = ["command"]
 
@@ -17,6 +21,7 @@ __all__ = ["command"]
 @click.option("--baseline", metavar="NAME", help="Baseline name or run id.  [default: from evalkit.yaml]")
 @click.option("--set-baseline", metavar="NAME", help="Accept the run into this baseline, as `evalkit run` does.")
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Where the HTML report goes.")
+@report_text_option
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
 @click.option("--sarif", type=click.Path(path_type=Path), help="Write SARIF for code scanning here.")
 @format_option()
@@ -26,6 +31,7 @@ def command(
     baseline: str | None,
     set_baseline: str | None,
     report_path: Path | None,
+    report_text: ReportText,
     junit: Path | None,
     sarif: Path | None,
     output: str,
@@ -43,7 +49,7 @@ def command(
     project = get_project()
     outcomes = merge_project(project, places, workflows, baseline=baseline, set_baseline=set_baseline)
     verdicts = [with_baseline(outcome) for outcome in outcomes]
-    written = from_here(write_report(project, verdicts, report_path))
+    written = from_here(write_report(project, verdicts, report_path, text=report_text))
     for name, path in (("junit", junit), ("sarif", sarif)):
         if path is not None:
             write_text(path, renderer(name)(make_report(verdicts, written)))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.common import get_project, make_report
+from evalkit.cli.common import get_project, make_report, report_text_option
+
+if TYPE_CHECKING:
+    from evalkit.gate.report import ReportText
 
 __all__ = ["command"]
 
@@ -18,7 +22,8 @@ _ENDINGS = {"html": "html", "md": "markdown", "junit": "junit", "json": "json", 
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--format", "output", type=click.Choice(sorted(_ENDINGS)), default="html", show_default=True)
 @click.option("-o", "--output", "path", type=click.Path(path_type=Path), help="File to write; `-` is standard output.")
-def command(runs: tuple[str, ...], output: str, path: Path | None) -> None:
+@report_text_option
+def command(runs: tuple[str, ...], output: str, path: Path | None, report_text: ReportText) -> None:
     """Write the report of the stored verdicts on RUNs (default the latest run) again."""
     from evalkit.atomic import write_text
     from evalkit.errors import UsageError
@@ -38,7 +43,7 @@ def command(runs: tuple[str, ...], output: str, path: Path | None) -> None:
             )
         verdicts.append(verdict)
     if output == "html" and (path is None or str(path) != "-"):
-        click.echo(str(write_report(project, verdicts, path)))
+        click.echo(str(write_report(project, verdicts, path, text=report_text)))
         return
     report = make_report(verdicts)
     if path is not None and str(path) != "-":

@@ -17,12 +17,14 @@ from evalkit.cli.common import (
     get_project,
     make_report,
     note,
+    report_text_option,
     run_options,
 )
 from evalkit.errors import TerminatedError
 
 if TYPE_CHECKING:
     from evalkit.gate import Verdict
+    from evalkit.gate.report import ReportText
     from evalkit.records import Run
     from evalkit.session import Outcome
 
@@ -40,6 +42,7 @@ __all__ = ["command", "with_baseline", "worst_code"]
     help="Accept the run into this baseline: one of the whole set that passes, or has nothing to be compared with.",
 )
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Where the HTML report goes.")
+@report_text_option
 @click.option("--no-report", is_flag=True, help="Write no HTML report.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
 @click.option("--sarif", type=click.Path(path_type=Path), help="Write SARIF for code scanning here.")
@@ -59,6 +62,7 @@ def command(
     baseline: str | None,
     set_baseline: str | None,
     report_path: Path | None,
+    report_text: ReportText,
     no_report: bool,
     junit: Path | None,
     sarif: Path | None,
@@ -117,7 +121,7 @@ def command(
     if set_baseline:
         _tell_refused(outcomes, set_baseline)
     verdicts = [with_baseline(outcome) for outcome in outcomes]
-    written = "" if no_report else from_here(write_report(project, verdicts, report_path))
+    written = "" if no_report else from_here(write_report(project, verdicts, report_path, text=report_text))
     for name, path in (("junit", junit), ("sarif", sarif)):
         if path is not None:
             write_text(path, renderer(name)(make_report(verdicts, written)))

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from evalkit.engine.counterfactual import Counterfactuals, Made
 from evalkit.engine.loop import run_loop
-from evalkit.engine.prepare import load_grading
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.gate.attribution import Attribution, attribute
-from evalkit.gate.compare import find_baseline, judge_stored_run, load_verdict
+from evalkit.gate.compare import find_baseline, judge_stored_run, load_verdict, newest_grading
 from evalkit.gate.verdict import CaseResult, Verdict
 from evalkit.gate.words import count_of, share
 from evalkit.quantities import format_money
 from evalkit.store import RunFolder, Runs
-from evalkit.workflow import Project, load_workflow
+from evalkit.workflow import Project
 
 __all__ = ["Asked", "Blame", "blame"]
 
@@ -101,7 +100,7 @@ def blame(
         raise UsageError("the run was not compared with a baseline", fix=f"judge it: evalkit gate {run_id}")
     broken = _broken(verdict, cases)
     chosen = broken[:most]
-    grading = _grading_of(candidate, project)
+    grading = newest_grading(project, candidate).run.grading
     with Counterfactuals(project, candidate, baseline, grading) as made:
         names = tuple(made.units)
         trial = _Trial(made, {case.case_id: _levels(case) for case in chosen}, candidate, trials, listener)
@@ -153,14 +152,6 @@ def _levels(case: CaseResult) -> dict[str, float]:
         for item in case.graders
         if item.baseline is not None and item.candidate is not None and item.candidate < item.baseline
     }
-
-
-def _grading_of(candidate: RunFolder, project: Project) -> str:
-    """The graders that a run is judged by: those of now, where it was graded by them."""
-    if len(candidate.gradings()) < 2:
-        return candidate.run.grading
-    wanted = load_grading(project, load_workflow(project, candidate.run.workflow)).fingerprint
-    return wanted if candidate.scores_path(wanted).exists() else candidate.run.grading
 
 
 @dataclass

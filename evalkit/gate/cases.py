@@ -17,7 +17,7 @@ from evalkit.store.runs import RunFolder
 from evalkit.store.schema import table_scores
 from evalkit.store.segments import read_rows
 
-__all__ = ["CaseTable", "case_results"]
+__all__ = ["CaseStatuses", "CaseTable", "case_results", "case_statuses"]
 
 _SHOWN: frozenset[CaseStatus] = frozenset({"regressed", "improved", "error", "flaky", "new"})
 _ORDER: Mapping[CaseStatus, int] = {
@@ -55,14 +55,42 @@ class _Marks:
     drop: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class CaseStatuses:
+    """What became of every case: arrays over the axis."""
+
+    codes: NDArray[np.int64]
+    """Position of each case's status in ``names``."""
+    critical: Mask
+    failing: Mask
+    """A quality grader says that not every trial is good."""
+    drop: NDArray[np.float64]
+    """Sum over the quality graders of the changes of the case's pass rate."""
+    names: Sequence[CaseStatus] = _STATUSES
+
+    def worst_first(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
+        """These places in the order in which cases are shown."""
+        rank = np.asarray([_ORDER[name] for name in self.names])[self.codes[places]]
+        ordered: NDArray[np.intp] = places[np.lexsort((self.drop[places], ~self.critical[places], rank))]
+        return ordered
+
+
+def case_statuses(evidence: Evidence) -> CaseStatuses:
+    """Compare case by case, and say of every case what became of it."""
+    marks = _marks(evidence)
+    critical = evidence.columns.critical & evidence.known
+    return CaseStatuses(_codes(marks, evidence), critical, marks.failing, marks.drop)
+
+
 def case_results(candidate: RunFolder, baseline: RunFolder, evidence: Evidence) -> CaseTable:
     """Compare case by case."""
-    marks = _marks(evidence)
-    statuses = _statuses(marks, evidence)
+    found = case_statuses(evidence)
+    statuses, critical = found.codes, found.critical
     counts = np.bincount(statuses[evidence.seen], minlength=len(_STATUSES)).tolist()
-    critical = evidence.columns.critical & evidence.known
-    shown = evidence.seen & (np.isin(statuses, [_STATUSES.index(name) for name in _SHOWN]) | (critical & marks.failing))
-    places = _worst(np.flatnonzero(shown), statuses, critical, marks.drop)
+    shown = evidence.seen & (np.isin(statuses, [_STATUSES.index(name) for name in _SHOWN]) | (critical & found.failing))
+    places = np.flatnonzero(shown)
+    if len(places) > MOST_CASES:
+        places = found.worst_first(places)[:MOST_CASES]
     names = evidence.axis.names(places)
     now, before = _first_traces(candidate, names), _first_traces(baseline, names)
     scores = _worst_scores(candidate, evidence.subject.grading, names)
@@ -103,7 +131,7 @@ def _may_differ(item: GraderPairs) -> Mask:
     return np.ones(len(item.now.codes), bool)
 
 
-def _statuses(marks: _Marks, evidence: Evidence) -> NDArray[np.int64]:
+def _codes(marks: _Marks, evidence: Evidence) -> NDArray[np.int64]:
     """Position of each case's status in ``_STATUSES``."""
     rules = [
         marks.error,
@@ -117,17 +145,6 @@ def _statuses(marks: _Marks, evidence: Evidence) -> NDArray[np.int64]:
     for number in range(len(rules) - 1, -1, -1):
         statuses[rules[number]] = number
     return statuses
-
-
-def _worst(
-    places: NDArray[np.intp], statuses: NDArray[np.int64], critical: Mask, drop: NDArray[np.float64]
-) -> NDArray[np.intp]:
-    """The worst of the cases, as many as a verdict shows."""
-    if len(places) <= MOST_CASES:
-        return places
-    rank = np.asarray([_ORDER[name] for name in _STATUSES])[statuses[places]]
-    chosen: NDArray[np.intp] = places[np.lexsort((drop[places], ~critical[places], rank))[:MOST_CASES]]
-    return chosen
 
 
 def _first_traces(folder: RunFolder, case_ids: Sequence[str]) -> dict[str, Trace]:

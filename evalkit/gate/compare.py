@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 
 from evalkit import codec
 from evalkit.engine.confirmation import PairStore
@@ -14,6 +15,7 @@ from evalkit.errors import ConfigError, GraderError, NotComparableError, StoreEr
 from evalkit.gate.acceptance import load_acceptances
 from evalkit.gate.axis import CaseAxis
 from evalkit.gate.comparable import different_graders
+from evalkit.gate.details import StoredDetails
 from evalkit.gate.evidence import Recorder
 from evalkit.gate.fresh_pairs import FreshPairs, read_pairs
 from evalkit.gate.golden import StoredCases
@@ -30,7 +32,19 @@ from evalkit.store.cases import load_cases
 from evalkit.workflow import Project, Workflow, load_workflow
 from evalkit.workflow.gates import GateSpec
 
-__all__ = ["cases_of", "compare_stored_runs", "find_baseline", "find_run", "judge_stored_run", "load_verdict"]
+__all__ = [
+    "cases_of",
+    "compare_stored_runs",
+    "details_of",
+    "find_baseline",
+    "find_run",
+    "judge_stored_run",
+    "load_verdict",
+    "newest_grading",
+]
+
+_PAST_RUNS = 12
+"""Earlier runs that a report shows beside a verdict."""
 
 
 def find_baseline(project: Project, workflow: str, name: str, not_run: str = "") -> RunFolder | None:
@@ -227,6 +241,14 @@ def _graded_now(project: Project, folder: RunFolder, workflow: Workflow, grading
     return RunFolder(folder.path, made.fingerprint)
 
 
+def newest_grading(project: Project, folder: RunFolder) -> RunFolder:
+    """The run with the scores of the graders of now, where it has been graded by them; nothing is graded for it."""
+    if len(folder.gradings()) < 2:
+        return folder
+    wanted = load_grading(project, load_workflow(project, folder.run.workflow)).fingerprint
+    return RunFolder(folder.path, wanted) if folder.scores_path(wanted).exists() else folder
+
+
 def _difference(verdict: Verdict) -> str:
     moved = [
         f"{rule.grader} {points(rule.delta)}"
@@ -290,6 +312,33 @@ def cases_of(project: Project, folder: RunFolder) -> Sequence[Case]:
 
 def _stored_cases(project: Project, folder: RunFolder) -> StoredCases:
     return StoredCases(project.store, folder.run.golden_set, folder.run.redaction)
+
+
+def details_of(project: Project, verdict: Verdict) -> StoredDetails:
+    """Where a report finds every case of a verdict; what cannot be read is told when it is read.
+
+    Raises:
+        StoreError: when one of its runs is not in the store any more.
+    """
+    runs = Runs(project.store)
+    found: dict[str, RunFolder] = {}
+    for run_id in filter(None, (verdict.candidate_run, verdict.baseline_run)):
+        folder = runs.folder(run_id)
+        if folder is None:
+            raise StoreError(f"run {run_id} is not in the store", file=project.store, fix="bring its folder back")
+        found[run_id] = folder
+    candidate = found[verdict.candidate_run]
+    candidate = newest_grading(project, candidate)
+    earlier = (folder for folder in runs.newest_first(verdict.workflow) if folder.path.name < verdict.candidate_run)
+    whole = (folder for folder in earlier if folder.run.selection == "all" and not folder.run.shard)
+    known = Baselines(project.store).get(verdict.workflow, project.spec.baseline.name)
+    return StoredDetails(
+        root=project.store,
+        candidate=candidate,
+        baseline=None if verdict.verdict == "NOT COMPARABLE" else found.get(verdict.baseline_run),
+        past=tuple(islice(whole, _PAST_RUNS))[::-1],
+        accepted=frozenset(entry.run_id for entry in known.history) if known else frozenset(),
+    )
 
 
 def load_verdict(project: Project, run_id: str) -> Verdict | None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
 
 from evalkit.errors import UsageError
 from evalkit.gate.verdict import VERDICTS, Verdict, VerdictName, worst
 
-__all__ = ["Renderer", "Report", "renderer", "renderers"]
+if TYPE_CHECKING:
+    from evalkit.gate.details import CaseDetails
+
+__all__ = ["Renderer", "Report", "ReportText", "renderer", "renderers"]
 
 GROUP = "evalkit.reports"
 _LONGEST_NAMES = 300
+ReportText: TypeAlias = Literal["changed", "all"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class Report:
         name: What tells this project's comment from those of others on the same pull request.
         commit: The commit that the CI server says is judged.
         previous: What the comment that this one replaces said, as ``PASS at 51c0aa9``.
+        details: By verdict id, where every case of it is found; for renderers that show more than a verdict holds.
+        left_out: By verdict id, why its cases are not there.
+        text: Of which cases texts and traces are wanted in the report: those that changed, or all.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -51,6 +58,9 @@ class Report:
     name: str = ""
     commit: str = ""
     previous: str = ""
+    details: Mapping[str, CaseDetails] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    text: ReportText = "changed"
 
     @property
     def verdict(self) -> VerdictName:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from evalkit.stats.intervals import wilson
 
@@ -86,6 +85,8 @@ def auroc(truth: ArrayLike, value: ArrayLike) -> float:
     many = int(positive.sum())
     if not 0 < many < positive.size or np.isnan(values).any():
         raise ValueError("both classes and numbers are needed")
+    from scipy import stats  # costs a second at start
+
     ranks = stats.rankdata(values)
     return float((ranks[positive].sum() - many * (many + 1) / 2) / (many * (positive.size - many)))
 
@@ -108,6 +109,8 @@ def average_precision(truth: ArrayLike, value: ArrayLike) -> float:
 
 def spearman(first: ArrayLike, second: ArrayLike) -> float:
     """Spearman's rank correlation."""
+    from scipy import stats  # as above
+
     return float(stats.spearmanr(np.asarray(first, np.float64), np.asarray(second, np.float64)).statistic)
 
 

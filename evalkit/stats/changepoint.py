@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from evalkit.stats.anchor import History
 
@@ -90,6 +89,8 @@ def _best_split(cases: Places, runs: Places, scores: Floats, least: int) -> Chan
     spread = (spreads[-1] - s_before**2 / w_before - s_after**2 / w_after) / freedom
     t = np.abs(shift) / np.sqrt(np.maximum(spread, 1.0) * (1 / w_before + 1 / w_after))
     best = int(np.argmax(t))
+    from scipy import stats  # costs a second at start
+
     p = min(1.0, 2 * float(stats.t.sf(t[best], freedom)) * len(split))
     return ChangePoint(int(names[split[best]]), float(shift[best]), p)
 

@@ -48,6 +48,8 @@ _REPEATED = (
     "source_run",
 )
 """Columns of few distinct texts: spelling them out for rows that are not wanted would take most of the time."""
+_TRACES = 512
+"""Traces read at a time: they are long, and of most of them nothing is wanted."""
 _PARTS_TO_SKIP = 3
 """Reading single row groups is slower than reading all of few."""
 
@@ -211,7 +213,8 @@ def read_rows(path: Path, case_ids: Sequence[str]) -> pa.Table:
         if len(groups) >= _PARTS_TO_SKIP:
             groups = [group for group in groups if _may_hold(file.metadata.row_group(group), schema, wanted)]
         if wanted and groups:
-            for rows in file.iter_batches(batch_size=BATCH // 16, row_groups=groups, use_threads=False):
+            size = _TRACES if _kind(path) == "traces" else BATCH // 16
+            for rows in file.iter_batches(batch_size=size, row_groups=groups, use_threads=False):
                 column = rows.column("case_id")
                 chosen = rows.filter(pc.is_in(column.dictionary, value_set=values).take(column.indices))
                 if len(chosen):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import yaml
 from playwright.sync_api import Browser, sync_playwright
 
 from evalkit.gate import Verdict
-from evalkit.gate.compare import load_verdict
+from evalkit.gate.compare import details_of, load_verdict
+from evalkit.gate.details import StoredDetails
 from evalkit.store import Runs
 from evalkit.workflow import load_project
 from tests.conftest import PROMPT, REFUSAL_RULE, ProjectFolder, sample_cases
@@ -86,8 +88,30 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdict]:
     return found
 
 
+@dataclass(frozen=True)
+class Explored:
+    """A judged change with two trials a case, where its cases are found, and the report of the command line."""
+
+    verdict: Verdict
+    details: StoredDetails
+    file: Path
+
+
+@pytest.fixture(scope="session")
+def explored(tmp_path_factory: pytest.TempPathFactory) -> Explored:
+    """A prompt that lost its refusal rule, against two earlier runs."""
+    project = new_project(tmp_path_factory.mktemp("explored"))
+    project.run("run", "--set-baseline", "main", "--no-report", "--trials", "2")
+    project.edit("prompt.md", *FRIENDLY)
+    project.run("run", "--no-report", "--trials", "2")
+    project.edit("prompt.md", REFUSAL_RULE, "")
+    project.run("run", "--trials", "2", "--report", "report.html")
+    verdict = latest(project)
+    return Explored(verdict, details_of(load_project(project.path), verdict), project.path / "report.html")
+
+
 @pytest.fixture(scope="module")
-def browser(stored: Mapping[str, Verdict]) -> Iterator[Browser]:
+def browser(stored: Mapping[str, Verdict], explored: Explored) -> Iterator[Browser]:
     """Chromium. It runs an event loop of its own, so everything that runs evalkit comes before it."""
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:

@@ -1,0 +1,133 @@
+const PARTS = ['w', 'case', 'status', 'g', 'slice', 'route', 'rule', 'crit', 'sort', 'q'];
+
+async function main() {
+  const root = byId('explorer');
+  const names = [...root.querySelectorAll('#x-workflow option')].map((option) => option.value);
+  const control = (name) => byId(`x-${name}`);
+  const live = control('live');
+  const tell = (text) => { live.textContent = ''; live.append(...shown(text)); };
+  let state = {};
+  let cases = null;
+  const pane = new Pane(control('pane'), tell);
+  const list = new List(control('list'), (row) => { write({ case: cases.ids[row] }); pane.open(cases, row); });
+
+  function read() {
+    const given = new URLSearchParams(location.hash.slice(1));
+    return Object.fromEntries(PARTS.filter((name) => given.get(name)).map((name) => [name, given.get(name)]));
+  }
+
+  function write(change) {
+    state = { ...state, ...change };
+    const kept = new URLSearchParams(PARTS.filter((name) => state[name]).map((name) => [name, state[name]]));
+    const hash = String(kept);
+    try { history.replaceState(null, '', `#${hash}`); } catch { /* a sandbox may not let us; the list works without */ }
+  }
+
+  const options = (select, first, values) => {
+    select.replaceChildren(el('option', { value: '' }, first), ...values.map((item) => (
+      item.values ? el('optgroup', { label: item.key }, item.values.map((value) => el('option', { value: `${item.key}=${value}` }, value)))
+        : el('option', { value: item }, item))));
+    select.closest('label').hidden = !values.length;
+  };
+
+  async function load(name) {
+    const place = Math.max(0, names.indexOf(name));
+    const prefix = `w${place}`;
+    cases = new Cases(await keep(`${prefix}-index`), prefix);
+    control('workflow').value = names[place];
+    options(control('g'), 'any grader', cases.graders.filter((grader) => grader.quality).map((grader) => grader.name));
+    options(control('slice'), 'any slice', cases.keys.filter((key) => key.key !== 'route'));
+    const route = cases.keys.find((key) => key.key === 'route');
+    options(control('route'), 'any route', route ? route.values.filter(Boolean) : []);
+    options(control('rule'), 'any rule', cases.rules.map((rule) => rule.name));
+    options(control('sort'), 'worst first', ['id', ...cases.graders.filter((grader) => !grader.quality).map((grader) => grader.name)]);
+    control('left').textContent = '';
+    control('left').append(...shown(cases.left.join(' ')));
+  }
+
+  // Draw what the state says; the count beside a status is of what the other filters leave.
+  function apply() {
+    const test = cases.test(state, 'status');
+    const totals = cases.statuses.map(() => 0);
+    for (let row = 0; row < cases.ids.length; row += 1) if (test(row)) totals[cases.status[row]] += 1;
+    const wanted = new Set((state.status || '').split(',').filter(Boolean));
+    control('status').replaceChildren(...Object.keys(SYMBOLS).map((name) => {
+      const place = cases.statuses.indexOf(name);
+      if (!cases.counts[place]) return '';
+      return el(`button.s-${name}`, { type: 'button', 'aria-pressed': wanted.has(name), onclick: () => {
+        if (wanted.has(name)) wanted.delete(name); else wanted.add(name);
+        write({ status: [...wanted].join(',') });
+        apply();
+      } }, `${SYMBOLS[name]} ${name} ${count(totals[place])}`);
+    }));
+    for (const name of ['g', 'slice', 'route', 'rule', 'sort', 'q']) {
+      if (document.activeElement !== control(name) || name !== 'q') control(name).value = state[name] || '';
+    }
+    control('crit').checked = Boolean(state.crit);
+    const rows = cases.chosen(state);
+    const row = cases.row.has(state.case) ? cases.row.get(state.case) : -1;
+    list.show(cases, rows, row);
+    control('count').textContent = `${count(rows.length)} of ${count(cases.ids.length)} cases`;
+    return row;
+  }
+
+  async function follow(jump) {
+    const given = read();
+    if (!Object.keys(given).length && !jump) return;
+    state = given;
+    if (!cases || (state.w || names[0]) !== cases.workflow) await load(state.w);
+    const row = apply();
+    if (row >= 0) await pane.open(cases, row);
+    if (state.case && row < 0) tell(`${state.case} is not among the cases of this file.`);
+    if (jump !== 'first' || Object.keys(state).length) root.scrollIntoView();
+  }
+
+  const clear = () => { state = { w: state.w, case: state.case }; write({}); control('q').value = ''; apply(); };
+  for (const name of ['g', 'slice', 'route', 'rule', 'sort']) {
+    control(name).onchange = () => { write({ [name]: control(name).value }); apply(); };
+  }
+  control('crit').onchange = () => { write({ crit: control('crit').checked ? '1' : '' }); apply(); };
+  control('q').oninput = () => { write({ q: control('q').value }); apply(); };
+  control('workflow').onchange = async () => { state = {}; write({ w: control('workflow').value }); await load(state.w); apply(); };
+  control('clear').onclick = clear;
+  const help = control('help');
+  const showHelp = () => { if (help.open) help.close(); else help.showModal(); };
+  control('ask').onclick = showHelp;
+  control('close').onclick = () => help.close();
+
+  const within = { ArrowDown: () => list.step(1), ArrowUp: () => list.step(-1), Home: () => list.go(0), End: () => list.go(Infinity),
+    PageDown: () => list.step(10), PageUp: () => list.step(-10) };
+  const anywhere = { j: () => list.step(1), k: () => list.step(-1), '/': () => control('q').focus(), '?': showHelp,
+    d: () => pane.nextMode(), y: () => pane.copy('run'), a: () => pane.copy('accept') };
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = event.target instanceof Element && event.target.closest('input:not([type=checkbox]), select, textarea');
+    let act = null;
+    if (event.key === 'Escape' && !help.open) act = () => { if (typing) { clear(); list.box.focus(); } else clear(); };
+    else if (event.target === list.box && within[event.key]) act = within[event.key];
+    else if (typing && event.key === 'Enter') act = () => { list.box.focus(); list.go(0); };
+    else if (!typing && !help.open && control('keys').checked && anywhere[event.key]) {
+      act = () => {
+        if ('jk'.includes(event.key) && list.box.getBoundingClientRect().bottom > innerHeight + ROW) root.scrollIntoView();
+        anywhere[event.key]();
+      };
+    }
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+  addEventListener('hashchange', () => follow());
+
+  root.hidden = false;
+  byId('x-static').hidden = true;
+  await follow('first');
+  root.dataset.ready = 'yes';
+}
+
+const started = () => main().catch((error) => {
+  byId('explorer').hidden = true;
+  const notice = byId('x-static');
+  notice.hidden = false;
+  notice.textContent = `The cases cannot be opened in this browser (${error.message}).`;
+});
+if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', started); else started();
