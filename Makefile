@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 help:
 	@echo "make demo   install, run this repository's golden sets, break a prompt, see the gate stop it"
 	@echo "make test   install, run the test suite on DuckDB 2 and on DuckDB 1"
-	@echo "make lint   install, ruff, mypy and the import rules"
+	@echo "make lint   install, ruff, mypy, the import rules, zizmor on the workflows"
 	@echo "make bench  install, measure speed and error rates (minutes)"
 	@echo "make lock   resolve the dependencies again (needs uv)"
 
@@ -30,6 +30,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet --persona pedantic action.yml .github/workflows
 
 bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks

@@ -178,6 +178,7 @@ def emit_last_line(verdicts: Sequence[Verdict]) -> None:
 
 def _emit_github(report: Report) -> None:
     """Summary, outputs, the text where the runner reads no commands, and the annotations."""
+    from evalkit.cli.outputs import step_outputs
     from evalkit.gate.report import renderer
     from evalkit.github import annotate, shielded, write_summary
 
@@ -187,7 +188,7 @@ def _emit_github(report: Report) -> None:
     outputs = os.environ.get("GITHUB_OUTPUT")
     if outputs:
         with open(outputs, "a", encoding="utf-8") as handle:
-            handle.write(f"verdict={report.verdict}\n")
+            handle.write(step_outputs(report.verdict, report.verdicts))
     click.echo(shielded(renderer("terminal")(report)), nl=False, color=report.color)
     for line in annotate(report):
         click.echo(line)

@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "show": ("evalkit.cli.show", "Show a run, or one case of it with its trace."),
     "runs": ("evalkit.cli.runs", "List runs."),
     "view": ("evalkit.cli.view", "Show verdicts and the history of every gate in a browser."),
-    "baseline": ("evalkit.cli.baseline", "Set and list baselines."),
+    "baseline": ("evalkit.cli.baseline", "Set, list, export and import baselines."),
     "goldens": ("evalkit.cli.goldens", "Validate, show, compare, build, import and export golden sets."),
     "graders": ("evalkit.cli.graders", "List graders and show what they do."),
     "review": ("evalkit.cli.review", "Let people look at answers, and keep what they say."),

@@ -102,6 +102,34 @@ class Baselines:
             write_bytes(path, codec.encode(updated))
         return updated
 
+    def joined(self, other: Baseline) -> Baseline:
+        """A baseline with what another store accepted into it, in the order of acceptance.
+
+        Raises:
+            StoreError: when the two say different things of one run.
+        """
+        known = self.get(other.workflow, other.name) or Baseline(other.name, other.workflow)
+        entries = {entry.run_id: entry for entry in known.history}
+        for entry in other.history:
+            mine = entries.setdefault(entry.run_id, entry)
+            if (mine.configuration, mine.golden_set) != (entry.configuration, entry.golden_set):
+                raise StoreError(
+                    f"run {entry.run_id} was accepted as another: one of the two histories was changed",
+                    file=self._path(other.workflow, other.name),
+                )
+            if mine.accepted_us < entry.accepted_us:
+                entries[entry.run_id] = entry
+        history = sorted(entries.values(), key=lambda entry: (entry.accepted_us, entry.run_id))
+        return replace(known, history=tuple(history))
+
+    def adopt(self, other: Baseline) -> Baseline:
+        """Keep what another store accepted into a baseline, beside what this one did; see :meth:`joined`."""
+        path = self._path(other.workflow, other.name)
+        with self._locked(path):
+            updated = self.joined(other)
+            write_bytes(path, codec.encode(updated))
+        return updated
+
     @contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
         """Two runs that finish at once must both be in the history."""

@@ -30,6 +30,7 @@ __all__ = [
     "load_case_columns",
     "load_cases",
     "read_case_schema",
+    "same_cases",
     "save_cases",
 ]
 
@@ -109,6 +110,14 @@ def adopt_cases(root: Path, golden: GoldenSetRef, redaction: str, stores: Iterab
         _content(first, golden)
         with atomic_path(target) as partial:
             shutil.copyfile(first, partial)
+
+
+def same_cases(left: Path, right: Path) -> bool:
+    """Whether two files hold the same cases, however they were written; one that cannot be read is not the same."""
+    try:
+        return set_digest(open_rows(left).digests) == set_digest(open_rows(right).digests)
+    except (GoldenSetError, OSError):
+        return False
 
 
 def _content(path: Path, golden: GoldenSetRef) -> str:

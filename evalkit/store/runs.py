@@ -43,7 +43,7 @@ from evalkit.store.schema import (
 from evalkit.store.segments import read_rows, read_segment, read_segment_schema, scan_segment
 from evalkit.store.writer import Chunk, RunWriter
 
-__all__ = ["RunFolder", "Runs", "new_run_id"]
+__all__ = ["RunFolder", "Runs", "is_run_id", "new_run_id"]
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RUN_ID = re.compile(rf"[{_ALPHABET}]{{26}}")
@@ -55,6 +55,11 @@ def new_run_id() -> str:
     """A ULID: 48 bits of milliseconds and 80 random bits in Crockford's base 32, so that ids sort by time."""
     number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def is_run_id(text: str) -> bool:
+    """Whether a text can be the id of a run, and so the name of its folder."""
+    return _RUN_ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def steps(text: str) -> Iterator[dict[str, Any]]:
         yield from job["steps"]
 
 
-def test_the_workflow_judges_pull_requests_and_the_merge_queue_with_no_rights_but_reading(
+def test_the_workflow_judges_pull_requests_and_the_merge_queue_and_only_main_may_write(
     laid_down: ProjectFolder,
 ) -> None:
     data = yaml.safe_load((laid_down.path / WORKFLOW).read_text(encoding="utf-8"))
@@ -96,18 +96,25 @@ def test_the_workflow_judges_pull_requests_and_the_merge_queue_with_no_rights_bu
     assert triggers.keys() == {"pull_request", "merge_group", "push"}
     assert not triggers["pull_request"], "a check that is skipped by path never reports"
     assert data["permissions"] == {}
-    assert [job["permissions"] for job in data["jobs"].values()] == [{"contents": "read"}]
+    assert {name: job["permissions"] for name, job in data["jobs"].items()} == {
+        "gate": {"contents": "read", "pull-requests": "write"},
+        "baseline": {"contents": "write"},
+    }
+    conditions = {name: job["if"] for name, job in data["jobs"].items()}
+    assert conditions == {"gate": "github.event_name != 'push'", "baseline": "github.event_name == 'push'"}
+    assert triggers["push"] == {"branches": ["main"]}
 
 
 def test_the_workflow_uses_the_action_with_inputs_that_it_has(laid_down: ProjectFolder) -> None:
     action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
-    (step,) = [
+    gate, baseline = [
         step
         for step in steps((laid_down.path / WORKFLOW).read_text(encoding="utf-8"))
         if step["uses"].startswith("evalkit/evalkit@")
     ]
-    assert step["with"].keys() == {"baseline-ref"}
-    assert step["with"].keys() <= action["inputs"].keys()
+    assert gate["with"].keys() == {"baseline-ref"}
+    assert gate["with"].keys() <= action["inputs"].keys()
+    assert "with" not in baseline
     checkout = next(steps((laid_down.path / WORKFLOW).read_text(encoding="utf-8")))
     assert checkout["with"] == {"fetch-depth": 0, "persist-credentials": False}, "the baseline's commit is needed"
 
@@ -120,5 +127,5 @@ def test_the_workflow_pins_the_same_actions_as_this_repository_and_its_documenta
         return set(re.findall(r"actions/[\w-]+@[0-9a-f]{40} # v[\d.]+", path.read_text(encoding="utf-8")))
 
     assert pinned(laid_down.path / WORKFLOW) == pinned(ROOT / other)
-    uses = [step["uses"] for step in steps((laid_down.path / WORKFLOW).read_text(encoding="utf-8"))]
+    uses = {step["uses"] for step in steps((laid_down.path / WORKFLOW).read_text(encoding="utf-8"))}
     assert len(uses) == len(pinned(laid_down.path / WORKFLOW)) + 1, "all but the action itself"

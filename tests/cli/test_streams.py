@@ -56,13 +56,18 @@ def test_markdown_is_a_comment_that_can_be_found_again(copied: ProjectFolder, ar
     assert "`address-005`" in done.out.replace("<code>", "`").replace("</code>", "`")
 
 
-def test_github_gets_summary_output_and_annotations(copied: ProjectFolder) -> None:
+def test_github_gets_summary_output_and_annotations(copied: ProjectFolder, judged: Judged) -> None:
     summary, outputs = copied.write("summary.md", "before\n"), copied.write("outputs", "other=1\n")
     env = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(outputs)}
     done = copied.run("gate", "--format", "github", env=env)
     assert done.code == ExitCode.BLOCKED
     assert summary.read_text(encoding="utf-8").startswith("before\n<!-- evalkit:sticky workflow=shop -->")
-    assert outputs.read_text(encoding="utf-8") == "other=1\nverdict=BLOCKED\n"
+    said = dict(line.split("=", 1) for line in outputs.read_text(encoding="utf-8").splitlines())
+    assert list(said) == ["other", "verdict", "regressed", "improved", "cost-usd", "run-id"]
+    assert said["verdict"] == "BLOCKED"
+    counts = judged.broken["counts"]
+    assert [int(said[name]) for name in ("regressed", "improved")] == [counts["regressed"], counts["improved"]]
+    assert said["run-id"] == judged.broken["candidate_run"]
     opened, *commands = [line for line in done.out.splitlines() if line.startswith("::")]
     closed = commands.pop(0)
     token = re.fullmatch(r"::stop-commands::(evalkit-[0-9a-f]{32})", opened)
