@@ -412,8 +412,10 @@ def test_parquet_to_json_lines_to_parquet_keeps_the_content(name: str, tmp_path:
     again = load(tmp_path / name)
     assert again.ref == committed.ref
     assert again.cases == committed.cases
-    rebuilt = pq.read_table(tmp_path / name / f"{committed.version}.parquet")
-    assert rebuilt.equals(pq.read_table(ROOT / "goldensets" / name / f"{committed.version}.parquet"))
+    rebuilt = pq.read_table(tmp_path / name / f"{committed.version}.parquet").to_pylist()
+    # the committed file is from before cases could say what the answer must match
+    assert [row["expect"].pop("match") for row in rebuilt] == [None] * len(rebuilt)
+    assert rebuilt == pq.read_table(ROOT / "goldensets" / name / f"{committed.version}.parquet").to_pylist()
 
 
 # ── hostile text ────────────────────────────────────────────────────────────────────────

@@ -44,14 +44,14 @@ def test_the_project_runs_at_once_and_an_unchanged_rerun_passes(laid_down: Proje
     first = laid_down.run("run", "--set-baseline", "main", "--quiet")
     assert first.code == 0, first.err
     again = laid_down.run("run", "--quiet")
-    assert (again.code, again.out.startswith("support: PASS")) == (0, True)
+    assert (again.code, again.out.startswith("PASS")) == (0, True)
 
 
 def test_a_harmless_edit_passes_and_a_removed_rule_is_blocked(laid_down: ProjectFolder) -> None:
     laid_down.run("run", "--set-baseline", "main", "--quiet")
     laid_down.edit("prompts/support.md", "You write in", "You are polite. You write in")
     harmless = laid_down.run("run", "--quiet")
-    assert (harmless.code, harmless.out.startswith("support: PASS: 24 of 24 cases touched.")) == (0, True), harmless.out
+    assert (harmless.code, harmless.out.startswith("PASS: 24 of 24 cases touched.")) == (0, True), harmless.out
     laid_down.edit(
         "prompts/support.md",
         "- disclose the address or orders of another customer, a neighbour or another person.\n",
