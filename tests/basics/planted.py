@@ -143,7 +143,7 @@ SAMPLES = (
     Planted("card", "4111 1111 1111 1111", "1111 1111"),
     Planted("phone", "+44 20 7946 0958", "7946"),
     Planted("ip", "203.0.113.77", "203.0.113"),
-    Planted("api_key", "sk-ant-api03-abcdefghijklmnopqrstuvwx", "abcdefghij"),
+    Planted("api_key", "sk-ant-api03-qzjxkvbwpmfhgtdyrlcnsaeu", "qzjxkvbwpm"),
     Planted("token", "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl", "eyJzdWIiOiIx"),
     Planted("private_key", "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADAN\n-----END PRIVATE KEY-----", "MIIEvQ"),
 )

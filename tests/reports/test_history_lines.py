@@ -27,7 +27,7 @@ def by_history(verdict: Verdict, **changes: object) -> Verdict:
 
 def test_every_form_says_what_the_numbers_stand_on(stored: Mapping[str, Verdict]) -> None:
     verdict = by_history(stored["INCONCLUSIVE"], sql="SELECT 1;", n=24)
-    assert f"  history: {LINE}" in rendered("terminal", verdict)
+    assert f"history: {LINE}" in " ".join(rendered("terminal", verdict).split()), "wrapped where the terminal ends"
     assert LINE in rendered("markdown", verdict)
     assert "n = 24, 150 trials, history 12 of a case, recompute" in Page(rendered("html", verdict)).text
     assert "recorded history" not in rendered("terminal", stored["INCONCLUSIVE"])
