@@ -168,8 +168,9 @@ class ProjectFolder:
 
 def clean_environment() -> dict[str, str]:
     """The environment without what a CI server or a terminal would add."""
-    dropped = ("GITHUB_", "FORCE_COLOR", "EVALKIT_", "COLUMNS")
-    return {key: value for key, value in os.environ.items() if not key.startswith(dropped)} | {"NO_COLOR": "1"}
+    dropped = ("GITHUB_", "FORCE_COLOR", "EVALKIT_", "COLUMNS", "CI_", "BUILD_NUMBER")
+    kept = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(dropped)}
+    return kept | {"NO_COLOR": "1"}
 
 
 GATE = {"margin": "5pt", "critical": 0, "cost": "+10%", "p95": "8s", "min_cases": 5}

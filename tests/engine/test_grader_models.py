@@ -54,7 +54,7 @@ class Judges:
         names = list(schema["properties"]["levels"]["properties"])
         if not self.levels:
             return Reply(chat_body(naive_reply(texts, names)))
-        level = self.levels[len(self.judged) % len(self.levels)]
+        level = self.levels[request["seed"] % len(self.levels)]
         reply = {"check": parts(texts).key, "reason": "so", "levels": dict.fromkeys(names, level)}
         return Reply(chat_body(json.dumps(reply)))
 
@@ -242,7 +242,8 @@ def test_what_is_kept_is_the_reply_alone_and_damage_is_asked_again(shop: Project
     assert len(kept) == CASES
     assert all("How long" not in file.read_text() for file in kept)
     _damage(kept[0])
-    shop.configure_workflow(graders=[JUDGE, "latency"])
+    stricter = {**JUDGE, "params": {**JUDGE["params"], "threshold": 0.6}}
+    shop.configure_workflow(graders=[stricter, "cost"])
     shop.run("regrade")
     assert len(judges.judged) == CASES + 1
 
