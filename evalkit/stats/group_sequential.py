@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 __all__ = ["Passage", "SpendingTest", "maximal_information", "pocock_spending", "stopped_interval"]
 
@@ -165,7 +165,7 @@ def stopped_interval(
                     break
             else:
                 return ends[side]
-        return float(optimize.brentq(lambda drift: as_low(drift) - chance, *ends, xtol=1e-6, rtol=1e-6))
+        return _brent(lambda drift: as_low(drift) - chance, *ends, xtol=1e-6, rtol=1e-6)
 
     return solve(0.5), solve(1 - tails[0]), solve(tails[1])
 
@@ -233,7 +233,7 @@ def _root(rising: Callable[[float], float], drift: float, information: float) ->
         return -math.inf
     if rising(middle + reach) <= 0:
         return math.inf
-    return float(optimize.brentq(rising, middle - reach, middle + reach, xtol=1e-9 * reach, rtol=1e-10))
+    return _brent(rising, middle - reach, middle + reach, xtol=1e-9 * reach, rtol=1e-10)
 
 
 @functools.lru_cache(maxsize=64)
@@ -254,4 +254,10 @@ def maximal_information(
 
     if looks == 1:
         return fixed
-    return fixed * float(optimize.brentq(gap, 1.0, 2.5, xtol=1e-5))
+    return fixed * _brent(gap, 1.0, 2.5, xtol=1e-5)
+
+
+def _brent(function: Callable[[float], float], low: float, high: float, **tolerances: float) -> float:
+    from scipy import optimize  # costs a quarter of a second, which most commands need not
+
+    return float(optimize.brentq(function, low, high, **tolerances))

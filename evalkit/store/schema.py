@@ -220,20 +220,13 @@ def table_graders(schema: pa.Schema) -> tuple[GraderRef, ...]:
 
 def table_scores(table: pa.Table) -> list[Score]:
     """Scores of a segment."""
+    names = [field.name for field in SCORE_SCHEMA if field.name not in ("run_id", "evidence_json", "review")]
+    columns = [table.column(name).to_pylist() for name in (*names, "evidence_json", "review")]
     return [
         Score(
-            case_id=row["case_id"],
-            trial=row["trial"],
-            grader=row["grader"],
-            version=row["version"],
-            fingerprint=row["fingerprint"],
-            status=row["status"],
-            value=row["value"],
-            passed=row["passed"],
-            label=row["label"],
-            severity=row["severity"],
-            evidence=json.loads(row["evidence_json"]),
-            review=row["review"] or "",
+            **dict(zip(names, values, strict=True)),
+            evidence={} if evidence == "{}" else json.loads(evidence),
+            review=review or "",
         )
-        for row in table.to_pylist()
+        for *values, evidence, review in zip(*columns, strict=True)
     ]

@@ -209,16 +209,17 @@ def read_rows(path: Path, case_ids: Sequence[str]) -> pa.Table:
     schema = read_segment_schema(path)
     repeated = [name for name in _REPEATED if name in schema.names]
     with _readable(path), pq.ParquetFile(path, read_dictionary=repeated, pre_buffer=False) as file:
-        groups = list(range(file.metadata.num_row_groups))
+        groups = list(range(file.metadata.num_row_groups)) if wanted else []
         if len(groups) >= _PARTS_TO_SKIP:
             groups = [group for group in groups if _may_hold(file.metadata.row_group(group), schema, wanted)]
-        if wanted and groups:
-            size = _TRACES if _kind(path) == "traces" else BATCH // 16
-            for rows in file.iter_batches(batch_size=size, row_groups=groups, use_threads=False):
+        traces = _kind(path) == "traces"
+        for part in ([group] for group in groups) if traces else [groups] * bool(groups):
+            for rows in file.iter_batches(_TRACES if traces else BATCH // 16, row_groups=part, use_threads=False):
                 column = rows.column("case_id")
                 chosen = rows.filter(pc.is_in(column.dictionary, value_set=values).take(column.indices))
                 if len(chosen):
                     found.append(chosen.cast(schema))
+            pa.default_memory_pool().release_unused()  # else what was decoded before piles up
     return _completed(path, pa.Table.from_batches(found, schema))
 
 

@@ -43,6 +43,7 @@ class LineStore:
 
     def __init__(self) -> None:
         self._known: dict[bytes, int] = {}
+        self._whole: dict[bytes, list[int]] = {}
         self._open: list[str] = []
         self._size = 0
         self.starts = [0]
@@ -54,13 +55,10 @@ class LineStore:
 
     def add(self, text: str) -> dict[str, list[int]]:
         """Keep a text; what stands for it: ``l`` with runs of lines, first line and number of lines in turn."""
-        numbers = [self._number(line) for line in text.split("\n")]
-        runs = [numbers[0], 1]
-        for before, number in pairwise(numbers):
-            if number == before + 1:
-                runs[-1] += 1
-            else:
-                runs += [number, 1]
+        key = _digest(text)
+        runs = self._whole.get(key)
+        if runs is None:
+            runs = self._whole[key] = self._runs(text)
         return {"l": runs}
 
     def finish(self) -> Sequence[str]:
@@ -69,8 +67,18 @@ class LineStore:
             self._close()
         return self.blocks
 
+    def _runs(self, text: str) -> list[int]:
+        numbers = [self._number(line) for line in text.split("\n")]
+        runs = [numbers[0], 1]
+        for before, number in pairwise(numbers):
+            if number == before + 1:
+                runs[-1] += 1
+            else:
+                runs += [number, 1]
+        return runs
+
     def _number(self, line: str) -> int:
-        key = hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+        key = _digest(line)
         found = self._known.get(key)
         if found is None:
             if self._size > _BLOCK:
@@ -86,3 +94,7 @@ class LineStore:
         self.bytes += len(packed)
         self.starts.append(self.starts[-1] + len(self._open))
         self._open, self._size = [], 0
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()

@@ -63,7 +63,8 @@ function keep(id) {
   return kept.get(id);
 }
 
-const count = (number) => number.toLocaleString('en-US');
+const COUNT = new Intl.NumberFormat('en-US');
+const count = (number) => COUNT.format(number);
 const share = (value) => (value === null ? '–' : `${(value * 100).toFixed(value === 0 || value === 1 ? 0 : 1)}%`);
 function amount(value, unit) {
   if (value === null || value === undefined || Number.isNaN(value)) return '–';

@@ -42,43 +42,47 @@ class Cases {
     return this.graders.filter((grader) => grader.quality && grader.now[row] < 1).map((grader) => grader.name);
   }
 
-  // A test of rows for the state; leaves one part of it out to count what that part could choose.
-  test(state, without) {
+  // A test of rows for all that the state asks but their status; null where it asks nothing else.
+  test(state) {
     const tests = [];
-    const use = (name) => state[name] && name !== without;
-    if (use('status')) {
-      const wanted = new Set(state.status.split(',').map((name) => this.statuses.indexOf(name)));
-      tests.push((row) => wanted.has(this.status[row]));
-    }
-    if (use('crit')) tests.push((row) => (this.flags[row] & 1) !== 0);
-    for (const [name, key, value] of [['slice', ...cut(state.slice)], ['route', 'route', state.route]]) {
-      const column = use(name) && this.keys.find((item) => item.key === key);
+    if (state.crit) tests.push((row) => (this.flags[row] & 1) !== 0);
+    for (const [key, value] of [cut(state.slice), ['route', state.route]]) {
+      const column = value && this.keys.find((item) => item.key === key);
       if (column) { const code = column.values.indexOf(value); tests.push((row) => column.codes[row] === code); }
     }
-    const grader = use('g') && this.graders.find((item) => item.name === state.g);
+    const grader = state.g && this.graders.find((item) => item.name === state.g);
     if (grader && grader.quality) {
       tests.push((row) => grader.now[row] < 1 || (grader.before[row] !== grader.now[row] && grader.before[row] >= 0));
     }
-    const rule = use('rule') && this.rules.find((item) => item.name === state.rule);
+    const rule = state.rule && this.rules.find((item) => item.name === state.rule);
     if (rule) tests.push((row) => rule.rows.has(row));
-    if (use('q')) {
-      const found = state.q.toLowerCase().split(/\s+/).filter(Boolean);
-      tests.push((row) => found.every((word) => this.haystack[row].includes(word)));
+    if (state.q) {
+      const [found, hay] = [state.q.toLowerCase().split(/\s+/).filter(Boolean), this.haystack];
+      tests.push((row) => found.every((word) => hay[row].includes(word)));
     }
+    if (tests.length < 2) return tests[0] || null;
     return (row) => tests.every((test) => test(row));
   }
 
-  // Rows that the state asks for, in its order.
+  // Rows that the state asks for, in its order, and how many each status has of those that its other filters leave.
   chosen(state) {
     const test = this.test(state);
+    const totals = this.statuses.map(() => 0);
+    const asked = (state.status || '').split(',').filter(Boolean);
+    const wanted = this.statuses.map((name) => !asked.length || asked.includes(name));
     const rows = [];
-    for (let row = 0; row < this.ids.length; row += 1) if (test(row)) rows.push(row);
+    for (let row = 0; row < this.status.length; row += 1) {
+      if (test && !test(row)) continue;
+      const status = this.status[row];
+      totals[status] += 1;
+      if (wanted[status]) rows.push(row);
+    }
     const measure = this.graders.find((grader) => !grader.quality && grader.name === (state.sort || ''));
     if (measure) {
       const rise = (row) => (measure.now[row] - measure.before[row]) || -Infinity;
       rows.sort((one, other) => rise(other) - rise(one) || one - other);
     } else if (state.sort === 'id') rows.sort((one, other) => (this.ids[one] < this.ids[other] ? -1 : 1));
-    return rows;
+    return [rows, totals];
   }
 
   // The texts of a case, null where this file does not hold them. Long texts come as runs of lines.

@@ -8,8 +8,9 @@ class List {
     this.open = open;
     this.rows = [];
     this.at = -1;
-    box.addEventListener('scroll', () => this.draw(), { passive: true });
-    new ResizeObserver(() => this.draw()).observe(box);
+    [this.top, this.high] = [0, box.clientHeight];  // kept: to read them makes the browser lay the page out
+    box.addEventListener('scroll', () => { this.top = box.scrollTop; this.draw(); }, { passive: true });
+    new ResizeObserver(() => { this.high = box.clientHeight; this.draw(); }).observe(box);
     box.addEventListener('click', (event) => {
       const option = event.target.closest('[role=option]');
       if (option) this.go(Number(option.dataset.at));
@@ -21,9 +22,15 @@ class List {
     this.rows = rows;
     this.at = rows.indexOf(row);
     this.sizer.style.height = `${rows.length * ROW}px`;
-    this.box.scrollTop = 0;
+    this.scroll(0);
     this.reveal();
     this.draw();
+  }
+
+  scroll(top) {
+    if (top === this.top) return;
+    this.box.scrollTop = top;
+    this.top = this.box.scrollTop;
   }
 
   // Choose the row at a place, as far as there is one.
@@ -39,15 +46,16 @@ class List {
 
   reveal() {
     if (this.at < 0) return;
-    const [top, high] = [this.at * ROW, this.box.clientHeight];
-    if (top < this.box.scrollTop) this.box.scrollTop = top;
-    else if (top + ROW > this.box.scrollTop + high) this.box.scrollTop = top + ROW - high;
+    if (!this.high) this.high = this.box.clientHeight;
+    const top = this.at * ROW;
+    if (top < this.top) this.scroll(top);
+    else if (top + ROW > this.top + this.high) this.scroll(top + ROW - this.high);
   }
 
   draw() {
     if (!this.cases) return;
-    const first = Math.max(0, Math.floor(this.box.scrollTop / ROW) - 4);
-    const last = Math.min(this.rows.length, Math.ceil((this.box.scrollTop + this.box.clientHeight) / ROW) + 4);
+    const first = Math.max(0, Math.floor(this.top / ROW) - 4);
+    const last = Math.min(this.rows.length, Math.ceil((this.top + this.high) / ROW) + 4);
     const drawn = [];
     for (let at = first; at < last; at += 1) drawn.push(this.option(at));
     if (this.at >= 0 && (this.at < first || this.at >= last)) drawn.push(this.option(this.at));

@@ -35,6 +35,7 @@ async function main() {
     const prefix = `w${place}`;
     cases = new Cases(await keep(`${prefix}-index`), prefix);
     control('workflow').value = names[place];
+    statusButtons();
     options(control('g'), 'any grader', cases.graders.filter((grader) => grader.quality).map((grader) => grader.name));
     options(control('slice'), 'any slice', cases.keys.filter((key) => key.key !== 'route'));
     const route = cases.keys.find((key) => key.key === 'route');
@@ -45,26 +46,31 @@ async function main() {
     control('left').append(...shown(cases.left.join(' ')));
   }
 
-  // Draw what the state says; the count beside a status is of what the other filters leave.
+  // A button for each status that a case has; the count on it is of what the other filters leave.
+  function statusButtons() {
+    const present = Object.keys(SYMBOLS).filter((name) => cases.counts[cases.statuses.indexOf(name)]);
+    control('status').replaceChildren(...present.map((name) => el(`button.s-${name}`, { type: 'button', 'data-status': name, onclick: () => {
+      const wanted = new Set((state.status || '').split(',').filter(Boolean));
+      if (!wanted.delete(name)) wanted.add(name);
+      write({ status: [...wanted].join(',') });
+      apply();
+    } })));
+  }
+
+  // Draw what the state says.
   function apply() {
-    const test = cases.test(state, 'status');
-    const totals = cases.statuses.map(() => 0);
-    for (let row = 0; row < cases.ids.length; row += 1) if (test(row)) totals[cases.status[row]] += 1;
-    const wanted = new Set((state.status || '').split(',').filter(Boolean));
-    control('status').replaceChildren(...Object.keys(SYMBOLS).map((name) => {
-      const place = cases.statuses.indexOf(name);
-      if (!cases.counts[place]) return '';
-      return el(`button.s-${name}`, { type: 'button', 'aria-pressed': wanted.has(name), onclick: () => {
-        if (wanted.has(name)) wanted.delete(name); else wanted.add(name);
-        write({ status: [...wanted].join(',') });
-        apply();
-      } }, `${SYMBOLS[name]} ${name} ${count(totals[place])}`);
-    }));
+    const [rows, totals] = cases.chosen(state);
+    const wanted = (state.status || '').split(',');
+    for (const button of control('status').children) {
+      const name = button.dataset.status;
+      button.setAttribute('aria-pressed', wanted.includes(name));
+      button.textContent = `${SYMBOLS[name]} ${name} ${count(totals[cases.statuses.indexOf(name)])}`;
+    }
     for (const name of ['g', 'slice', 'route', 'rule', 'sort', 'q']) {
-      if (document.activeElement !== control(name) || name !== 'q') control(name).value = state[name] || '';
+      const box = control(name);
+      if (box.value !== (state[name] || '') && (document.activeElement !== box || name !== 'q')) box.value = state[name] || '';
     }
     control('crit').checked = Boolean(state.crit);
-    const rows = cases.chosen(state);
     const row = cases.row.has(state.case) ? cases.row.get(state.case) : -1;
     list.show(cases, rows, row);
     control('count').textContent = `${count(rows.length)} of ${count(cases.ids.length)} cases`;
@@ -122,6 +128,7 @@ async function main() {
   byId('x-static').hidden = true;
   await follow('first');
   root.dataset.ready = 'yes';
+  requestIdleCallback(() => cases.haystack);  // the first search need not wait for it
 }
 
 const started = () => main().catch((error) => {
