@@ -135,7 +135,7 @@ def _codes(marks: _Marks, evidence: Evidence) -> NDArray[np.int64]:
     """Position of each case's status in ``_STATUSES``."""
     rules = [
         marks.error,
-        ~marks.known_before,
+        ~marks.known_before & evidence.known,  # of cases that left the set, nothing of before is compared either
         ~marks.known_now | ~evidence.known,
         marks.regressed,
         marks.improved,

@@ -26,11 +26,11 @@ Trend = tuple[str, str, str, str]
 def distribution(column: GraderColumn) -> str:
     """How a measurement is spread over the cases, before as an area and now as a line, on a logarithmic scale.
 
-    Empty where nothing was measured, or all of it is the same.
+    Empty where nothing was measured, or all of it reads the same.
     """
     before, now = (values[np.isfinite(values) & (values > 0)] for values in (column.before, column.now))
     both = np.concatenate([before, now])
-    if len(now) < 2 or both.min() == both.max():
+    if len(now) < 2 or amount(float(both.min()), column.unit) == amount(float(both.max()), column.unit):
         return ""
     edges = np.geomspace(both.min(), both.max(), _BINS + 1)
     heights = [np.histogram(values, edges)[0] / max(1, len(values)) for values in (before, now)]
@@ -64,11 +64,16 @@ def distribution(column: GraderColumn) -> str:
     parts.append(f'<path d="{outline(heights[1], False)}" fill="none" stroke="{_NOW}" stroke-width="2"/>')
     parts += _marks(now, x, foot, _NOW)
     parts.append(f'<line x1="8" y1="{foot}" x2="{_WIDTH - 8}" y2="{foot}" stroke="{_BEFORE}"/>')
-    for share, anchor in ((0.0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1.0, "end")):
+    told = set()
+    for share, anchor in ((0.0, "start"), (1.0, "end"), (0.5, "middle"), (0.25, "middle"), (0.75, "middle")):
         value = float(edges[0] * (edges[-1] / edges[0]) ** share)
+        text = amount(value, column.unit)
+        if text in told:  # a narrow range has few amounts that can be told apart
+            continue
+        told.add(text)
         parts.append(
             f'<text x="{x(value)}" y="{_HEIGHT - 7}" text-anchor="{anchor}" fill="currentColor" font-size="11">'
-            f"{amount(value, column.unit)}</text>"
+            f"{text}</text>"
         )
     return "".join([*parts, "</svg>"])
 
@@ -98,10 +103,8 @@ def trends(index: CaseIndex) -> list[Trend]:
         if not past or not len(known):
             continue
         values = [*(run.values[column.grader] for run in past), float(known.mean())]
-        low, high = min(values[:-1]), max(values[:-1])
-        ranged = (
-            amount(low, column.unit) if low == high else f"{amount(low, column.unit)} to {amount(high, column.unit)}"
-        )
+        ends = [amount(end(values[:-1]), column.unit) for end in (min, max)]
+        ranged = " to ".join(dict.fromkeys(ends))
         titles = [f"{run.commit[:7] or run.run_id}: {amount(run.values[column.grader], column.unit)}" for run in past]
         picture = _sparkline(values, [*(run.accepted for run in past), True], titles, column.grader)
         found.append((column.grader, picture, ranged, amount(values[-1], column.unit)))

@@ -72,7 +72,7 @@ function trace(trial, when) {
   const route = trial.r.map(([name, rule, model, from]) => `${name} by ${rule} on ${model}${from ? `, escalated from ${from}` : ''}`);
   const calls = trial.m.map((call, place) => [`${place + 1}. ${call[0]}`, call[1], `${count(call[2])} in, ${count(call[3])} out`
     + (call[4] ? `, ${count(call[4])} cached` : ''), money(call[5]), seconds(call[6]), call[7] === null ? '–' : seconds(call[7]),
-  call[8] ? seconds(call[8]) : '–', call[9], call[10]]);
+  call[8] ? seconds(call[8]) : '–', call[9], call[10]].map((cell, at) => (at ? el('td.nowrap', null, cell) : cell)));
   const tools = trial.t.map(([name, given, verdict, status, result]) => [el('code', null, name), el('code', null, given),
     status === 'ok' ? verdict : el('span.bad', null, `${verdict}, ${status}`), el('code', null, result)]);
   const checks = trial.p.map(([point, subject, verdict, rule, message]) => [`${point} ${subject}`,
