@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +13,6 @@ from evalkit.atomic import write_text
 from evalkit.engine.execute import Progress
 from evalkit.engine.git import git_state
 from evalkit.engine.loop import run_loop
-from evalkit.engine.places import ChangedMeanwhileError, open_place
 from evalkit.engine.prepare import Candidate, RunOptions, load_grading, prepare, resumed_options
 from evalkit.engine.run import execute_plan
 from evalkit.engine.shards import find_shards, merge_shards
@@ -32,8 +30,6 @@ from evalkit.providers import Provider
 from evalkit.records import Run
 from evalkit.simulator import Simulator
 from evalkit.store import Baselines, Catalogue, RunFolder, Runs, Verdicts
-from evalkit.store.archive import Exported, export_baselines
-from evalkit.store.importing import Imported, import_baselines
 from evalkit.workflow import Project, load_workflow, run_trial
 
 __all__ = [
@@ -42,8 +38,6 @@ __all__ = [
     "explain_case",
     "merge_project",
     "plan_project",
-    "pull_baselines",
-    "push_baselines",
     "resumed_shard",
     "run_project",
     "run_shard",
@@ -53,8 +47,6 @@ __all__ = [
 
 Listener = Callable[[str, Progress], None]
 Finished = TypeVar("Finished")
-_PUSHES = 4
-"""Times that a baseline is pushed where others push at the same time."""
 
 
 @dataclass(frozen=True)
@@ -393,57 +385,6 @@ def _summary(project: Project, candidate: Candidate) -> PlanSummary:
         baseline=f"{name} ({baseline.run.run_id})" if baseline else "",
         changed=changed,
     )
-
-
-def pull_baselines(project: Project, place: str, sha256: str = "") -> Imported | None:
-    """Bring the baselines that are kept at a place into the project's store; None where it holds none.
-
-    Args:
-        project: The project.
-        place: See :func:`evalkit.engine.places.open_place`.
-        sha256: Digest that the archive must have; default the one that the place names.
-
-    Raises:
-        EvalkitError: when the place cannot be asked, or what it holds is not what it should be.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        fetched = open_place(place, project.root).fetch(Path(folder) / "baseline.tar")
-        if fetched is None:
-            return None
-        done = import_baselines(project.store, fetched.path, sha256 or fetched.sha256)
-    sync_catalogue(project)
-    return done
-
-
-def push_baselines(project: Project, place: str, name: str | None = None, *, runs: int = 50) -> Exported:
-    """Keep baselines at a place, joined with what it holds.
-
-    Args:
-        project: The project.
-        place: See :func:`evalkit.engine.places.open_place`.
-        name: Of the baselines; default the project's.
-        runs: Newest runs of each history that go along.
-
-    Raises:
-        EvalkitError: when the place cannot be asked, or does not take it; what it holds is as it was then.
-    """
-    where = open_place(place, project.root)
-    with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "baseline.tar"
-        for left in reversed(range(_PUSHES)):
-            fetched = where.fetch(Path(folder) / "kept.tar")
-            if fetched is not None:
-                import_baselines(project.store, fetched.path, fetched.sha256)
-            done = export_baselines(project.store, archive, name or project.spec.baseline.name, runs=runs)
-            try:
-                if fetched is None or fetched.sha256 != done.sha256:
-                    where.keep(archive, done.sha256, "" if fetched is None else fetched.state)
-                break
-            except ChangedMeanwhileError:
-                if not left:
-                    raise
-    sync_catalogue(project)
-    return done
 
 
 def sync_catalogue(project: Project) -> bool:

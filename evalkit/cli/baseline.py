@@ -129,10 +129,12 @@ def push(place: str, name: str | None, runs: int) -> None:
 
     What PLACE holds is joined with what is here, so that two machines that push at once lose nothing.
     """
-    from evalkit.session import push_baselines
+    from evalkit.engine.keeping import push_baselines
+    from evalkit.session import sync_catalogue
 
     project = get_project()
     done = push_baselines(project, place, name, runs=runs)
+    sync_catalogue(project)
     _tell(done.baselines)
     click.echo(f"{place}: {done.runs} runs, {done.size:,} bytes\nsha256 {done.sha256}")
 
@@ -145,12 +147,15 @@ def pull(place: str, sha256: str) -> int:
 
     The archive must have the digest that PLACE names, or the one that is given. Exit code 4 where PLACE holds none.
     """
-    from evalkit.session import pull_baselines
+    from evalkit.engine.keeping import pull_baselines
+    from evalkit.session import sync_catalogue
 
-    done = pull_baselines(get_project(), place, sha256)
+    project = get_project()
+    done = pull_baselines(project, place, sha256)
     if done is None:
         note(f"there is no baseline at {place} yet: evalkit baseline push {place}")
         return 4
+    sync_catalogue(project)
     _tell(done.baselines)
     click.echo(f"{place}: {done.runs} runs, {done.new_runs} of them new here")
     return 0
