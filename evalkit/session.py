@@ -287,13 +287,13 @@ async def _run_each(
         finished = []
         for prepared, planned in candidates:
             candidate, options = prepared, planned
-            folder = await execute_plan(candidate, targets, options, _told(candidate, listener))
-            result = finish(candidate, folder)
-            while (again := further(result, options)) is not None:
-                options = again
-                candidate = prepare(project, candidate.workflow.name, targets, options)
+            while True:
                 folder = await execute_plan(candidate, targets, options, _told(candidate, listener))
                 result = finish(candidate, folder)
+                again = further(result, options)
+                if again is None:
+                    break
+                candidate, options = prepare(project, candidate.workflow.name, targets, again), again
             finished.append(result)
     return finished
 
@@ -416,11 +416,12 @@ def write_report(
     left_out: dict[str, str] = {}
     for verdict in verdicts:
         try:
-            details[verdict.id] = found = details_of(project, verdict)
-            _ = found.index
+            found = details_of(project, verdict)
+            _ = found.index  # is read here: what cannot be read is left out as a whole
         except EvalkitError as error:  # the verdict stands without them, and the report says what it lacks
-            details.pop(verdict.id, None)
             left_out[verdict.id] = error.message
+        else:
+            details[verdict.id] = found
     report = Report(tuple(verdicts), details=details, left_out=left_out, text=text, judged=judged)
     write_text(target, renderer("html")(report))
     return target
