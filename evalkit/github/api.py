@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -12,12 +14,17 @@ from evalkit._version import __version__
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.text import excerpt, log_safe
 
-__all__ = ["Api", "ApiError"]
+__all__ = ["Api", "ApiError", "patiently"]
+
+Answer = TypeVar("Answer")
 
 _VERSION = "2022-11-28"
 _MOST_BYTES = 32 * 1024 * 1024
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _BLOCKED = (403, 429)
+_WAITS = (1.0, 4.0, 10.0)
+"""Seconds before each further try, where the API does not say."""
+_LONGEST_WAIT = 60.0
 
 
 class ApiError(EvalkitError):
@@ -45,6 +52,31 @@ class ApiError(EvalkitError):
     def denied(self) -> bool:
         """Whether the token may not do this here, as that of a pull request from a fork."""
         return self.status in (401, 403, 404, 410) and not self.limited
+
+
+def patiently(ask: Callable[[], Answer], sleep: Callable[[float], None] = time.sleep) -> Answer:
+    """What is asked for; asked for again a little later where the API stumbles, or limits the rate.
+
+    Args:
+        ask: Does all that has to be done again with it.
+        sleep: Waits so many seconds.
+
+    Raises:
+        ApiError: of a refusal, and where it does not end, or takes too long to wait for.
+    """
+    waits = iter(_WAITS)
+    while True:
+        try:
+            return ask()
+        except ApiError as error:
+            wait = next(waits, None)
+            if not error.transient or wait is None:
+                raise
+            asked = error.retry_after if error.retry_after is not None else wait
+            if asked > _LONGEST_WAIT:
+                told = f"{error.message}; it wants {asked:.0f} s of patience"
+                raise ApiError(told, status=error.status, limited=error.limited) from None
+            sleep(asked)
 
 
 class Api:

@@ -13,14 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evalkit.github.api import Api, ApiError
+from evalkit.github.api import Api, ApiError, patiently
 
 __all__ = ["LIMITS", "Comment", "Posted", "post"]
 
 LIMITS = (60_000, 30_000, 10_000)
 """Most characters of a comment: as it should be, and what is tried when that is called too long (HTTP 422)."""
-_TRIES = 4
-_LONGEST_WAIT = 60.0
 _PAGE = 100
 _MOST_PAGES = 100
 _STATE = re.compile(
@@ -73,23 +71,20 @@ def post(api: Api, number: int, comment: Comment, *, sleep: Callable[[float], No
         sleep: Waits so many seconds.
     """
     limits = list(LIMITS)
-    waits = iter((1.0, 4.0, 10.0))
-    while True:
-        try:
-            return _post(api, number, comment, limits[0])
-        except ApiError as error:
-            if error.status == _TOO_LONG and len(limits) > 1:
+
+    def shorter_and_shorter() -> Posted:
+        while True:
+            try:
+                return _post(api, number, comment, limits[0])
+            except ApiError as error:
+                if error.status != _TOO_LONG or len(limits) == 1:
+                    raise
                 limits.pop(0)
-                continue
-            if error.denied:
-                return Posted("denied", reason=error.message)
-            wait = next(waits, None)
-            if not error.transient or wait is None:
-                return Posted("failed", reason=error.message)
-            asked = error.retry_after if error.retry_after is not None else wait
-            if asked > _LONGEST_WAIT:
-                return Posted("failed", reason=f"{error.message}; it wants {asked:.0f} s of patience")
-            sleep(asked)
+
+    try:
+        return patiently(shorter_and_shorter, sleep)
+    except ApiError as error:
+        return Posted("denied" if error.denied else "failed", reason=error.message)
 
 
 def _post(api: Api, number: int, comment: Comment, limit: int) -> Posted:

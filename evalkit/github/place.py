@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalkit.errors import UsageError
-from evalkit.github.api import Api
+from evalkit.github.api import Api, patiently
 
 __all__ = ["Place", "PullRequest", "find_pull_request", "place_of"]
 
@@ -79,15 +80,20 @@ def _payload(path: str) -> Mapping[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def find_pull_request(place: Place, api: Api) -> PullRequest | None:
+def find_pull_request(place: Place, api: Api, *, sleep: Callable[[float], None] = time.sleep) -> PullRequest | None:
     """The pull request that the event is about; None where it is about none, as a push.
+
+    Args:
+        place: What the environment says.
+        api: Asked where the event does not name it.
+        sleep: Waits so many seconds.
 
     Raises:
         ApiError: when the API has to be asked, and does not say.
     """
     payload = place.payload
     if place.event == "workflow_run":
-        return _followed(_mapping(payload, "workflow_run"), api)
+        return patiently(lambda: _followed(_mapping(payload, "workflow_run"), api), sleep)
     if place.event == "merge_group":
         group = _mapping(payload, "merge_group")
         queued = _QUEUED.fullmatch(str(group.get("head_ref", "")))

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from evalkit.errors import UsageError
-from evalkit.github import Api, Place, PullRequest, find_pull_request, place_of
+from evalkit.github import Api, ApiError, Place, PullRequest, find_pull_request, place_of
 
-from .loopback import TOKEN, GitHub
+from .loopback import TOKEN, Fault, GitHub
 
 HEAD, OTHER = "a" * 40, "b" * 40
 
@@ -72,6 +72,26 @@ def test_a_run_that_follows_one_of_a_fork_asks_github_by_commit(hub: GitHub) -> 
         {"number": 9, "state": "open", "head": {"sha": HEAD}},
     ]
     assert found(hub, "workflow_run", **followed()) == PullRequest(9, HEAD)
+
+
+def test_a_server_that_stumbles_is_asked_again(hub: GitHub) -> None:
+    hub.pulls = [{"number": 9, "state": "open", "head": {"sha": HEAD}}]
+    planned = [Fault(502), Fault(403, headers={"retry-after": "7"})]
+    hub.fault = lambda _method, _path: planned.pop() if planned else None
+    waits: list[float] = []
+    with Api(hub.url, "o/r", TOKEN) as api:
+        place = Place(hub.url, "o/r", TOKEN, "workflow_run", followed())
+        assert find_pull_request(place, api, sleep=waits.append) == PullRequest(9, HEAD)
+    assert waits == [7.0, 4.0]
+
+
+def test_a_server_that_stays_down_is_not_asked_for_ever(hub: GitHub) -> None:
+    hub.fault = lambda _method, _path: Fault(500, "oops")
+    waits: list[float] = []
+    place = Place(hub.url, "o/r", TOKEN, "workflow_run", followed())
+    with Api(hub.url, "o/r", TOKEN) as api, pytest.raises(ApiError, match="500: oops"):
+        find_pull_request(place, api, sleep=waits.append)
+    assert len(waits) == 3
 
 
 def test_a_head_that_moved_on_is_left_to_its_own_run(hub: GitHub) -> None:
