@@ -137,7 +137,7 @@ def _source_root(folder: Path) -> str:
     here = folder.resolve()
     for parent in (here, *here.parents):
         if (parent / ".git").exists():
-            return here.relative_to(parent).as_posix().removeprefix(".")
+            return "/".join(here.relative_to(parent).parts)
     return ""
 
 

@@ -155,6 +155,13 @@ def test_two_projects_have_a_comment_each(hub: GitHub, say: Say) -> None:
     ]
 
 
+def test_a_project_further_down_is_named_by_its_folder(make_project: Callable[..., ProjectFolder]) -> None:
+    project = make_project(".evals/shop", count=3)
+    (project.path.parent.parent / ".git").mkdir()
+    done = project.run("run", "--no-report", "--format", "md")
+    assert done.out.splitlines()[0] == "<!-- evalkit:sticky project=.evals/shop workflow=shop -->"
+
+
 def test_a_dry_run_prints_it_and_needs_no_github(copied: ProjectFolder) -> None:
     done = copied.run("comment", "--dry-run")
     assert done.code == 0
