@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evalkit.cli.common import format_option, get_project, make_report
+from evalkit.cli.outputs import add_outputs, add_summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,7 @@ def command(
     if posted is None:
         return _tell(output, "no pull request", "", "")
     if posted.action in ("denied", "failed") and summary:
-        _write_summary(report)
+        add_summary(report)
     return _tell(output, posted.action, posted.url, posted.reason)
 
 
@@ -160,23 +161,12 @@ def _render(report: Report, limit: int | None) -> str:
     return renderer("markdown")(replace(report, limit=limit))
 
 
-def _write_summary(report: Report) -> None:
-    from evalkit.github import write_summary
-
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if path:
-        write_summary(Path(path), lambda limit: _render(report, limit))
-
-
 def _tell(output: str, action: str, url: str, reason: str) -> int:
     """Say what became of the comment: to people, to later steps, and by the exit code."""
     from evalkit.errors import ExitCode
     from evalkit.github import escape_data
 
-    outputs = os.environ.get("GITHUB_OUTPUT")
-    if outputs:
-        with open(outputs, "a", encoding="utf-8") as handle:
-            handle.write(f"comment={action}\n")
+    add_outputs({"comment": action})
     told = f"{_REASONS[action]}{f': {reason}' if reason else ''}"
     if output == "json":
         click.echo(json.dumps({"comment": action, "url": url, "reason": reason}))

@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -178,17 +177,12 @@ def emit_last_line(verdicts: Sequence[Verdict]) -> None:
 
 def _emit_github(report: Report) -> None:
     """Summary, outputs, the text where the runner reads no commands, and the annotations."""
-    from evalkit.cli.outputs import step_outputs
+    from evalkit.cli.outputs import add_outputs, add_summary, outputs_of
     from evalkit.gate.report import renderer
-    from evalkit.github import annotate, shielded, write_summary
+    from evalkit.github import annotate, shielded
 
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        write_summary(Path(summary), lambda limit: renderer("markdown")(replace(report, limit=limit)))
-    outputs = os.environ.get("GITHUB_OUTPUT")
-    if outputs:
-        with open(outputs, "a", encoding="utf-8") as handle:
-            handle.write(step_outputs(report.verdict, report.verdicts))
+    add_summary(report)
+    add_outputs(outputs_of(report))
     click.echo(shielded(renderer("terminal")(report)), nl=False, color=report.color)
     for line in annotate(report):
         click.echo(line)
