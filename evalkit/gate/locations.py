@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from evalkit.gate.verdict import ComponentChange
+from evalkit.gate.verdict import ComponentChange, RuleStatus
 
-__all__ = ["Location", "locations"]
+__all__ = ["LEVELS", "Location", "locations"]
 
+LEVELS: Mapping[RuleStatus, str] = {
+    "block": "error",
+    "error": "error",
+    "not_comparable": "warning",
+    "inconclusive": "warning",
+}
+"""How a CI server calls a message about a rule that decides; of other rules there is none."""
 _KINDS = ("prompt", "routes")
 """Kinds that come first: what a reviewer looks at."""
 _MOST_BYTES = 1_000_000

@@ -8,23 +8,15 @@ one line, its controls made visible, ``%``, ``:`` and ``,`` escaped where they h
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 
-from evalkit.gate.locations import locations
+from evalkit.gate.locations import LEVELS, locations
 from evalkit.gate.report import Report
-from evalkit.gate.verdict import RuleStatus
 from evalkit.text import excerpt, log_safe
 
 __all__ = ["annotate", "escape_data", "escape_property", "shielded"]
 
 MOST = 9
 """Annotations of rules; one more says how many were left out."""
-_LEVELS: Mapping[RuleStatus, str] = {
-    "block": "error",
-    "error": "error",
-    "not_comparable": "warning",
-    "inconclusive": "warning",
-}
 _LONGEST = 1_000
 
 
@@ -41,7 +33,7 @@ def annotate(report: Report) -> list[str]:
         others = ", ".join(place.path for place in places[1:4])
         also = f" (changed too: {excerpt(others, 300)})" if others else ""
         for rule in verdict.rules:
-            level = _LEVELS.get(rule.status)
+            level = LEVELS.get(rule.status)
             if level:
                 text = f"{excerpt(verdict.workflow, 100)}: {excerpt(rule.sentence, _LONGEST)}{also}"
                 found[level, where, text] = None

@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 from evalkit._version import __version__
 from evalkit.gate import RuleResult, Verdict
-from evalkit.gate.locations import locations
+from evalkit.gate.locations import LEVELS, locations
 from evalkit.gate.report import Report
-from evalkit.gate.verdict import RuleStatus, worst
+from evalkit.gate.verdict import worst
 from evalkit.text import excerpt, log_safe, scrub
 from evalkit_reports.common import reason
 
@@ -24,9 +24,6 @@ __all__ = ["render"]
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _MOST = 5_000
-_LEVELS: dict[RuleStatus, str] = {
-    "block": "error", "error": "error", "not_comparable": "warning", "inconclusive": "warning",
-}  # fmt: skip
 _VERDICT = "verdict"
 """Id of the rule that stands for the verdict itself, where no rule of the gate tells why it is no pass."""
 
@@ -47,7 +44,7 @@ def _nothing_judged() -> dict[str, Any]:
 
 
 def _run(report: Report, verdict: Verdict) -> dict[str, Any]:
-    deciding = [rule for rule in verdict.rules if rule.status in _LEVELS]
+    deciding = [rule for rule in verdict.rules if rule.status in LEVELS]
     rules = {rule.id: _rule(rule) for rule in verdict.rules}
     if not deciding and verdict.verdict not in ("PASS", "PASS with notes"):
         rules[_VERDICT] = {"id": _VERDICT, "shortDescription": {"text": "The verdict"}}
@@ -99,7 +96,7 @@ def _results(
     if _VERDICT in order and not deciding:
         yield _result(verdict, _VERDICT, order[_VERDICT], "", "error", verdict.sentence, places)
     for rule in sorted(deciding, key=lambda rule: rule.status != "block"):
-        level = _LEVELS[rule.status]
+        level = LEVELS[rule.status]
         named = rule.cases if rule.status in ("block", "error") else ()
         if not named:
             yield _result(verdict, rule.id, order[rule.id], "", level, rule.sentence, places)
