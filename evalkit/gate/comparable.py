@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evalkit.gate.verdict import ONLY_A_PART
 from evalkit.gate.words import count_of
 from evalkit.records import Run
 from evalkit.workflow.gates import GateSpec
@@ -20,7 +21,7 @@ def comparable(run: Run, base: Run | None, spec: GateSpec) -> tuple[list[str], l
     obstacles, notes = [], []
     compare_all = spec.on_golden_change == "common_cases"
     if run.selection != "all":
-        notes.append(f"Only a part of the golden set was run: {run.selection}.")
+        notes.append(f"{ONLY_A_PART}: {run.selection}.")
     if base is None:
         return ["There is no baseline to compare with."], notes
     if base.workflow != run.workflow:

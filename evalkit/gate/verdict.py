@@ -12,6 +12,7 @@ from evalkit.records import Configuration, GoldenSetRef, Json, Severity
 
 __all__ = [
     "MOST_CASES",
+    "ONLY_A_PART",
     "VERDICTS",
     "AcceptedRegression",
     "CaseChange",
@@ -50,6 +51,9 @@ VERDICTS: Mapping[VerdictName, ExitCode] = {
 
 MOST_CASES = 10_000
 """Cases that a rule names and that a verdict shows, the worst ones. The counts are of all."""
+
+ONLY_A_PART = "Only a part of the golden set was run"
+"""How the note begins that says so."""
 
 
 def finite(value: float) -> float | None:

@@ -6,7 +6,20 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-__all__ = ["UNITS", "amount", "change", "count_of", "grader_in_slice", "interval", "points", "share"]
+from evalkit.fingerprint import short
+
+__all__ = [
+    "UNITS",
+    "amount",
+    "change",
+    "commit_of",
+    "count_of",
+    "grader_in_slice",
+    "interval",
+    "points",
+    "rule_name",
+    "share",
+]
 
 UNITS: Mapping[str, Literal["share", "seconds", "dollars", "count"]] = {
     "latency": "seconds",
@@ -72,6 +85,16 @@ def amount(value: float | None, unit: str) -> str:
 def grader_in_slice(grader: str, slice_name: str) -> str:
     """``refusal``, or ``refusal in locale=de-DE``."""
     return f"{grader} in {slice_name}" if slice_name else grader
+
+
+def rule_name(rule_id: str, slice_name: str) -> str:
+    """A rule with its slice, where its id does not say it already: ``refusal · locale=de-DE``."""
+    return f"{rule_id} · {slice_name}" if slice_name and slice_name not in rule_id else rule_id
+
+
+def commit_of(commit: str) -> str:
+    """A commit for people."""
+    return short(commit, 7) if commit else "working copy"
 
 
 def count_of(number: int, noun: str, plural: str | None = None) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import StoreError
+from evalkit.gate.verdict import ONLY_A_PART
+from evalkit.gate.words import rule_name
 from evalkit.store import Verdicts
 
 __all__ = ["MOST", "History", "Judgement", "RulePoint"]
@@ -108,7 +110,7 @@ def _judgement(path: Path, data: Mapping[str, Any]) -> Judgement:
             cost_microusd=int(data.get("cost_microusd", 0)),
             regressed=int(counts.get("regressed", 0)),
             improved=int(counts.get("improved", 0)),
-            part=any(str(note).startswith("Only a part of the golden set") for note in data.get("notes", ())),
+            part=any(str(note).startswith(ONLY_A_PART) for note in data.get("notes", ())),
             rules=tuple(_point(rule) for rule in data["rules"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -118,15 +120,14 @@ def _judgement(path: Path, data: Mapping[str, Any]) -> Judgement:
 
 
 def _point(rule: Mapping[str, Any]) -> RulePoint:
-    kind, slice_ = str(rule.get("kind", "count")), str(rule.get("slice", ""))
-    name = str(rule["id"])
+    kind = str(rule.get("kind", "count"))
     baseline, candidate, delta, low, high, limit = (
         _number(rule.get(key)) for key in ("baseline", "candidate", "delta", "low", "high", "limit")
     )
     if kind in ("drop", "increase"):
         low, high = (_of_candidate(kind, baseline, end) for end in (low, high))
     return RulePoint(
-        id=f"{name} · {slice_}" if slice_ and slice_ not in name else name,
+        id=rule_name(str(rule["id"]), str(rule.get("slice", ""))),
         status=str(rule["status"]), kind=kind, unit=str(rule.get("unit", "")), baseline=baseline, candidate=candidate,
         delta=delta, low=low, high=high, limit=limit,
     )  # fmt: skip

@@ -13,11 +13,11 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from evalkit.gate.words import amount
+from evalkit.gate.words import amount, commit_of
 from evalkit.quantities import format_money
 from evalkit.text import visible
 from evalkit.view.history import MOST, Judgement, RulePoint
-from evalkit.view.trend import MOST_POINTS, commit_of, trend
+from evalkit.view.trend import MOST_POINTS, trend
 
 __all__ = ["index_page", "style_digest", "workflow_page", "workflow_path"]
 
@@ -53,7 +53,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "shown": visible,
-        "commit": lambda item: visible(commit_of(item)),
+        "commit": lambda item: visible(commit_of(item.commit)),
         "moment": _moment,
         "money": format_money,
         "amount": amount,

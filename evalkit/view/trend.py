@@ -6,23 +6,17 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 
-from evalkit.fingerprint import short
-from evalkit.gate.words import amount, interval
+from evalkit.gate.words import amount, commit_of, interval
 from evalkit.text import excerpt, visible
 from evalkit.view.history import Judgement, RulePoint
 
-__all__ = ["MOST_POINTS", "commit_of", "trend"]
+__all__ = ["MOST_POINTS", "trend"]
 
 MOST_POINTS = 60
 """Runs in a picture, the newest."""
 _COLORS = {"block": "#c0392b", "error": "#c0392b", "inconclusive": "#b7791f", "note": "#b7791f", "pass": "#2f855a"}
 _SIGNS = {"block": "✖", "error": "!", "inconclusive": "?", "not_comparable": "≠"}
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 150, 84, 16, 12, 30
-
-
-def commit_of(judgement: Judgement) -> str:
-    """The commit that a run was made of, for people."""
-    return short(judgement.commit, 7) if judgement.commit else "working copy"
 
 
 def trend(rule_id: str, points: Sequence[tuple[Judgement, RulePoint]]) -> str:
@@ -61,7 +55,7 @@ def trend(rule_id: str, points: Sequence[tuple[Judgement, RulePoint]]) -> str:
         if number % every == 0 or len(shown) == number + 1:
             parts.append(
                 f'<text x="{x}" y="{_HEIGHT - 10}" text-anchor="middle" fill="currentColor">'
-                f"{escape(visible(commit_of(judged) if judged.commit else '–'))}</text>"
+                f"{escape(visible(commit_of(judged.commit) if judged.commit else '–'))}</text>"
             )
     return "".join([*parts, "</svg>"])
 
@@ -97,7 +91,7 @@ def _axis(low: float, high: float, unit: str, y: Callable[[float], float]) -> li
 def _point(x: float, y: Callable[[float], float], judged: Judgement, rule: RulePoint) -> list[str]:
     value, color = rule.candidate or 0.0, _COLORS.get(rule.status, "#718096")
     ends = interval(rule.low, rule.high, rule.unit) if rule.unit != "share" else _shares(rule)
-    told = f"{commit_of(judged)}: {amount(rule.candidate, rule.unit)} {ends} {rule.status}, {judged.run_id}"
+    told = f"{commit_of(judged.commit)}: {amount(rule.candidate, rule.unit)} {ends} {rule.status}, {judged.run_id}"
     title = f"<title>{escape(visible(excerpt(told, 200)))}</title>"
     low, high = (end if _finite(end) else value for end in (rule.low, rule.high))
     parts = [f'<line x1="{x}" y1="{y(low or 0.0)}" x2="{x}" y2="{y(high or 0.0)}" stroke="{color}" stroke-width="2"/>']

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from evalkit.fingerprint import short
 from evalkit.gate import CaseResult, RuleResult, Verdict
-from evalkit.gate.verdict import AcceptedRegression
-from evalkit.gate.words import amount, change, count_of, interval, points
+from evalkit.gate.verdict import ONLY_A_PART, AcceptedRegression
+from evalkit.gate.words import amount, change, commit_of, count_of, interval, points, rule_name
 from evalkit.quantities import format_money
 from evalkit.text import excerpt
 
@@ -96,7 +95,7 @@ def row(rule: RuleResult, *, judged: bool = True) -> Row:
     symbol = SYMBOLS["improved"] if better else SYMBOLS[rule.status]
     return Row(
         symbol="▴" if rose else NOTHING_JUDGED if unknown else symbol,
-        name=rule.id if not rule.slice or rule.slice in rule.id else f"{rule.id} · {rule.slice}",
+        name=rule_name(rule.id, rule.slice),
         baseline=amount(rule.baseline, rule.unit),
         candidate=amount(rule.candidate, rule.unit),
         change=_change(rule),
@@ -199,11 +198,6 @@ def acceptance_text(item: AcceptedRegression) -> str:
     return f"{what}: {state}; {item.owner}: {excerpt(item.reason, 200)} ({item.place})"
 
 
-def commit_of(commit: str) -> str:
-    """A commit for people."""
-    return short(commit, 7) if commit else "working copy"
-
-
 def history_lines(verdict: Verdict) -> list[str]:
     """What margins by history stand on: what the columns hold, and how many trials of either side."""
     found: dict[tuple[int, float], list[str]] = {}
@@ -270,7 +264,7 @@ def _accepting(verdict: Verdict) -> list[Step]:
 
 def _more_evidence(verdict: Verdict) -> list[Step]:
     """Ways out of INCONCLUSIVE. More trials say more only where trials of a case can differ."""
-    if any(note.startswith("Only a part of the golden set") for note in verdict.notes):
+    if any(note.startswith(ONLY_A_PART) for note in verdict.notes):
         return [Step("run the whole golden set", _command("run", verdict.workflow))]
     accept = _command("baseline", "set", verdict.baseline_name, verdict.candidate_run)
     otherwise = Step("or set a wider margin, or accept it", f'{accept} --reason "…"')
