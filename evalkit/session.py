@@ -209,7 +209,7 @@ def merge_project(
     for shards in find_shards(runs, places, names):
         workflow = load_workflow(project, shards.run.workflow)
         folder = merge_shards(runs, shards, partial(load_grading, project, workflow))
-        outcomes.append(Outcome(folder, judge_stored_run(project, folder, baseline)))
+        outcomes.append(Outcome(folder, judge_stored_run(project, folder, baseline, workflow=workflow)))
     return _accepted(project, outcomes, set_baseline, _branch_baseline(project))
 
 

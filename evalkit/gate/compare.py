@@ -106,7 +106,8 @@ def judge_stored_run(
         ConfigError: for an acceptance that names what is not there, or that nobody can accept.
     """
     loaded = workflow or load_workflow(project, candidate.run.workflow)
-    candidate = _graded_now(project, candidate, loaded, grading)
+    grading = grading or _grading_now(project, loaded)
+    candidate = _graded_now(project, candidate, grading)
     run = candidate.run
     name = baseline_name or project.spec.baseline.name
     baseline = find_baseline(project, run.workflow, name, not_run=run.run_id)
@@ -158,9 +159,11 @@ def _recorder(
     project: Project, candidate: RunFolder, baseline: RunFolder, workflow: Workflow, grading: Grading | None
 ) -> Recorder:
     def read(axis: CaseAxis) -> RecordedTrials | None:
-        for folder in history_runs(Runs(project.store), candidate, baseline, axis, workflow.gate.history):
+        spec = workflow.gate.history
+        used = history_runs(Runs(project.store), candidate, baseline, axis, spec)
+        for folder in used:
             _grade_history(project, candidate, folder, workflow, grading)
-        recorded = read_history(Runs(project.store), candidate, baseline, axis, workflow.gate.history)
+        recorded = read_history(used, candidate, baseline, axis, spec.min_trials)
         if recorded is None or not workflow.gate.confirm:
             return recorded
         return replace(recorded, fresh=_fresh_pairs(project, candidate, baseline, workflow, grading, axis))
@@ -211,8 +214,9 @@ def compare_stored_runs(project: Project, before: str, after: str) -> Verdict:
     if baseline.run.workflow != candidate.run.workflow:
         raise UsageError(f"run {before} is of {baseline.run.workflow}, run {after} of {candidate.run.workflow}")
     workflow = load_workflow(project, candidate.run.workflow)
-    candidate = _graded_now(project, candidate, workflow, None)
-    _grade_alike(project, candidate, baseline, workflow, None)
+    grading = _grading_now(project, workflow)
+    candidate = _graded_now(project, candidate, grading)
+    _grade_alike(project, candidate, baseline, workflow, grading)
     spec = GateSpec(critical=None, min_cases=1, on_golden_change="common_cases", cost=0.0)
     verdict = judge(candidate, baseline, _stored_cases(project, candidate), spec, baseline_name=before)
     rules = tuple(_unjudged(rule) for rule in verdict.rules)
@@ -225,20 +229,24 @@ def compare_stored_runs(project: Project, before: str, after: str) -> Verdict:
     return replace(verdict, rules=rules, verdict="PASS", sentence=_difference(verdict))
 
 
-def _graded_now(project: Project, folder: RunFolder, workflow: Workflow, grading: Grading | None) -> RunFolder:
+def _grading_now(project: Project, workflow: Workflow) -> Grading | None:
+    """The graders of now; None where they cannot be made any more, which whoever needs them is told."""
+    try:
+        return load_grading(project, workflow)
+    except GraderError:
+        return None
+
+
+def _graded_now(project: Project, folder: RunFolder, grading: Grading | None) -> RunFolder:
     """The run with the scores of the graders of now; it is graded by them where it has none.
 
     Where these cannot be made any more, what it was graded with stands.
     """
-    try:
-        made = grading or load_grading(project, workflow)
-    except GraderError:
+    if grading is None or grading.fingerprint == folder.run.grading:
         return folder
-    if made.fingerprint == folder.run.grading:
-        return folder
-    if not folder.scores_path(made.fingerprint).exists():
-        regrade(folder, project.store, made)
-    return RunFolder(folder.path, made.fingerprint)
+    if not folder.scores_path(grading.fingerprint).exists():
+        regrade(folder, project.store, grading)
+    return RunFolder(folder.path, grading.fingerprint)
 
 
 def newest_grading(project: Project, folder: RunFolder) -> RunFolder:
@@ -327,8 +335,7 @@ def details_of(project: Project, verdict: Verdict) -> StoredDetails:
         if folder is None:
             raise StoreError(f"run {run_id} is not in the store", file=project.store, fix="bring its folder back")
         found[run_id] = folder
-    candidate = found[verdict.candidate_run]
-    candidate = newest_grading(project, candidate)
+    candidate = newest_grading(project, found[verdict.candidate_run])
     earlier = (folder for folder in runs.newest_first(verdict.workflow) if folder.path.name < verdict.candidate_run)
     whole = (folder for folder in earlier if folder.run.selection == "all" and not folder.run.shard)
     known = Baselines(project.store).get(verdict.workflow, project.spec.baseline.name)

@@ -11,7 +11,7 @@ nothing about a trial of now.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,7 @@ from evalkit.store.runs import RunFolder, Runs
 from evalkit.store.segments import query_table
 from evalkit.workflow.gates import HistorySpec
 
-__all__ = ["Drawn", "RecordedTrials", "executed_sql", "history_words", "read_history"]
+__all__ = ["Drawn", "RecordedTrials", "executed_sql", "history_runs", "history_words", "read_history"]
 
 Floats = NDArray[np.float64]
 Cases = NDArray[np.intp]
@@ -189,21 +189,20 @@ class RecordedTrials:
 
 
 def read_history(
-    runs: Runs, candidate: RunFolder, baseline: RunFolder, axis: CaseAxis, spec: HistorySpec
+    used: Sequence[RunFolder], candidate: RunFolder, baseline: RunFolder, axis: CaseAxis, min_trials: int
 ) -> RecordedTrials | None:
-    """Read what the newest runs recorded of the cases; None where history is switched off or the set is too large.
+    """Read what runs recorded of the cases; None where there are no runs to read.
 
     Args:
-        runs: The store.
-        candidate: The run to judge; runs after it tell nothing.
+        used: The runs, those of :func:`history_runs`; what is not graded by the candidate's graders tells nothing.
+        candidate: The run to judge.
         baseline: The run it is compared with.
         axis: The cases.
-        spec: How many runs, and of what age.
+        min_trials: Fewest runs before and after a change of the results, where the history is cut.
 
     Raises:
         StoreError: when a segment cannot be read.
     """
-    used = history_runs(runs, candidate, baseline, axis, spec)
     if not used:
         return None
     grading = candidate.run.grading
@@ -221,7 +220,7 @@ def read_history(
     oldest = min(folder.run.created_us for folder in folders)
     days = max(1, -(-(candidate.run.created_us - oldest) // _DAY_US))
     found = replace(_recorded(table, axis), days=days, run_ids=tuple(folder.run.run_id for folder in folders))
-    return found.since_change(spec.min_trials)
+    return found.since_change(min_trials)
 
 
 def history_words(recorded: RecordedTrials, touched: Mask) -> str:
@@ -273,7 +272,14 @@ def history_runs(
 ) -> list[RunFolder]:
     """The two runs, and the newest before the candidate that are not too old; none where history is not read.
 
-    Those that are not graded by the candidate's graders tell nothing.
+    It is not where it is switched off, or the golden set is too large.
+
+    Args:
+        runs: The store.
+        candidate: The run to judge; runs after it tell nothing.
+        baseline: The run it is compared with.
+        axis: The cases.
+        spec: How many runs, and of what age.
     """
     if not spec.runs or len(axis) > spec.most_cases:
         return []

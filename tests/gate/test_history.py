@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evalkit.gate.axis import CaseAxis, texts
-from evalkit.gate.history import RecordedTrials, read_history
+from evalkit.gate.history import RecordedTrials, history_runs, read_history
 from evalkit.store import RunFolder, Runs
 from evalkit.workflow.gates import HistorySpec
 
@@ -43,7 +43,9 @@ def recorded(world: World, count: int, p: Any | None = None) -> list[RunFolder]:
 
 def read(world: World, candidate: RunFolder, baseline: RunFolder, **spec: Any) -> RecordedTrials:
     axis = CaseAxis(texts(case.id for case in world.cases))
-    found = read_history(Runs(world.root), candidate, baseline, axis, HistorySpec(**spec))
+    wanted = HistorySpec(**spec)
+    used = history_runs(Runs(world.root), candidate, baseline, axis, wanted)
+    found = read_history(used, candidate, baseline, axis, wanted.min_trials)
     assert found is not None
     return found
 

@@ -11,7 +11,7 @@ from evalkit import codec
 from evalkit.fingerprint import fingerprint
 from evalkit.gate import Limits, Verdict, judge
 from evalkit.gate.axis import CaseAxis
-from evalkit.gate.history import RecordedTrials, read_history
+from evalkit.gate.history import RecordedTrials, history_runs, read_history
 from evalkit.gate.verdict import RuleResult
 from evalkit.goldens import from_cases
 from evalkit.records import (
@@ -181,7 +181,8 @@ class World:
 
         def recorded(axis: CaseAxis) -> RecordedTrials | None:
             assert baseline is not None
-            return read_history(Runs(self.root), candidate, baseline, axis, gate.history)
+            used = history_runs(Runs(self.root), candidate, baseline, axis, gate.history)
+            return read_history(used, candidate, baseline, axis, gate.history.min_trials)
 
         return judge(
             candidate, baseline, known, gate, limits=limits, history=recorded if history and baseline else None
