@@ -183,22 +183,23 @@ class _Handler(BaseHTTPRequestHandler):
         return route(*parts[1:])
 
     def _index(self) -> tuple[bytes, str, str]:
-        latest = _latest(self.server.newest())
-        runs, others = self._report_addresses()
-        return _page(index_page(self.server.project.root.name, latest, runs, others))
+        newest = self.server.newest()
+        runs, others = self._report_addresses(newest)
+        return _page(index_page(self.server.project.root.name, _latest(newest), runs, others))
 
     def _workflow(self, name: str) -> tuple[bytes, str, str]:
-        return _page(workflow_page(name, self._of(name), self._report_addresses()[0]))
+        newest = self.server.newest()
+        return _page(workflow_page(name, self._of(name, newest), self._report_addresses(newest)[0]))
 
-    def _of(self, name: str) -> list[Judgement]:
-        items = [item for item in self.server.newest() if item.workflow == name]
+    def _of(self, name: str, newest: list[Judgement]) -> list[Judgement]:
+        items = [item for item in newest if item.workflow == name]
         if not items and name not in self.server.project.spec.workflows:
             raise RefusedError(HTTPStatus.NOT_FOUND, "no such workflow")
         return items
 
-    def _report_addresses(self) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    def _report_addresses(self, newest: list[Judgement]) -> tuple[dict[str, str], list[tuple[str, str]]]:
         """Addresses of the reports of single runs, by run, and names and addresses of the others."""
-        runs = {item.run_id for item in self.server.newest()}
+        runs = {item.run_id for item in newest}
         found = {name: f"/reports/{quote(name, safe='')}" for name in sorted(self.server.reports())}
         of_runs = {name.removesuffix(".html"): path for name, path in found.items()}
         others = [(name, path) for name, path in found.items() if name.removesuffix(".html") not in runs]
@@ -219,7 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
         if parts == ["verdicts"]:
             items = _latest(self.server.newest())
         elif len(parts) == 2 and parts[0] == "workflows":
-            items = self._of(parts[1])
+            items = self._of(parts[1], self.server.newest())
         else:
             raise RefusedError(HTTPStatus.NOT_FOUND, "there are /api/verdicts and /api/workflows/NAME")
         data = {"schema": "evalkit.view/1", "verdicts": [asdict(item) for item in items]}
