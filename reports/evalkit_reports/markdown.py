@@ -158,8 +158,8 @@ def _lead(verdict: Verdict, *, judged: bool) -> str:
 def _compared(report: Report, verdict: Verdict) -> str:
     """What was compared with what, from how many trials, at which price, and where more is."""
     parts = [line(excerpt(headline(verdict), 400)), made(verdict), format_money(verdict.cost_microusd)]
-    parts += [f"[{name}]({url})" for name, url in (("report", address(report.report_url)),) if url]
-    parts += [f"[run]({url})" for url in (address(report.run_url),) if url]
+    links = (("report", address(report.report_url)), ("run", address(report.run_url)))
+    parts += [f"[{name}]({url})" for name, url in links if url]
     return " · ".join(parts)
 
 
