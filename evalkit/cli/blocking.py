@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evalkit.cli.common import stored_verdict
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,13 +26,9 @@ def show_blocking(project: Project, folder: RunFolder, output: str) -> None:
         UsageError: when the run was not judged.
     """
     from evalkit import codec
-    from evalkit.errors import UsageError
-    from evalkit.gate.compare import load_verdict
+    from evalkit.text import log_safe
 
-    run_id = folder.run.run_id
-    verdict = load_verdict(project, run_id)
-    if verdict is None:
-        raise UsageError(f"run {run_id} was not judged", fix=f"judge it: evalkit gate {run_id}")
+    verdict = stored_verdict(project, folder)
     found = _blocking(verdict)
     if output == "json":
         data = [{"rules": rules, "case": codec.plain(case)} for rules, case in found]
@@ -40,8 +38,6 @@ def show_blocking(project: Project, folder: RunFolder, output: str) -> None:
         click.echo("\n".join(_lines(rules, case)))
     if not found:
         click.echo("no case is behind a block")
-    from evalkit.text import log_safe
-
     click.echo(log_safe(f"{verdict.verdict}: {' '.join(verdict.sentence.split())}"))
 
 

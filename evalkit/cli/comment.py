@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.common import format_option, get_project, make_report
+from evalkit.cli.common import format_option, get_project, make_report, stored_verdict
 from evalkit.cli.outputs import add_outputs, add_summary
 
 if TYPE_CHECKING:
@@ -107,11 +107,7 @@ def _stored(runs: tuple[str, ...]) -> Sequence[Verdict]:
     project = get_project()
     stored = Runs(project.store)
     if runs:
-        found = [(name, load_verdict(project, stored.get(name).run.run_id)) for name in runs]
-        for name, verdict in found:
-            if verdict is None:
-                raise UsageError(f"run {name} was not judged", fix=f"judge it: evalkit gate {name}")
-        return [verdict for _, verdict in found if verdict is not None]
+        return [stored_verdict(project, stored.get(name), name) for name in runs]
     newest = [next(stored.newest_first(name), None) for name in project.names()]
     verdicts = [load_verdict(project, folder.run.run_id) for folder in newest if folder is not None]
     judged = sorted((verdict for verdict in verdicts if verdict is not None), key=lambda verdict: -verdict.created_us)

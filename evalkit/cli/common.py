@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from evalkit.engine.prepare import RunOptions
     from evalkit.gate import Verdict
     from evalkit.gate.report import Report
+    from evalkit.store import RunFolder
     from evalkit.workflow import Project
 
 __all__ = [
     "case_options",
+    "ci_file_options",
     "emit",
     "emit_last_line",
     "format_option",
@@ -29,7 +31,9 @@ __all__ = [
     "note",
     "report_text_option",
     "run_options",
+    "stored_verdict",
     "table",
+    "write_for_ci",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -72,6 +76,16 @@ def report_text_option(function: Command) -> Command:
     )(function)  # fmt: skip
 
 
+def ci_file_options(function: Command) -> Command:
+    """Options of files for CI servers; see :func:`write_for_ci`."""
+    for decorate in (
+        click.option("--sarif", type=click.Path(path_type=Path), help="Write SARIF for code scanning here."),
+        click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here."),
+    ):
+        function = decorate(function)
+    return function
+
+
 def case_options(function: Command) -> Command:
     """Options that choose cases and trials; see :func:`run_options`."""
     for decorate in (
@@ -106,6 +120,27 @@ def run_options(
 def ids_of(text: str) -> list[str]:
     """Ids written by comma."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def stored_verdict(project: Project, folder: RunFolder, name: str = "") -> Verdict:
+    """The newest verdict on a stored run.
+
+    Args:
+        project: The project.
+        folder: The run.
+        name: What the user calls it; default its id.
+
+    Raises:
+        UsageError: when it was not judged.
+    """
+    from evalkit.errors import UsageError
+    from evalkit.gate.compare import load_verdict
+
+    verdict = load_verdict(project, folder.run.run_id)
+    if verdict is None:
+        called = name or folder.run.run_id
+        raise UsageError(f"run {called} was not judged", fix=f"judge it: evalkit gate {called}")
+    return verdict
 
 
 def note(text: str) -> None:
@@ -165,6 +200,16 @@ def emit(output: str, verdicts: Sequence[Verdict], report_path: str = "", *, jud
         return
     name = {"text": "terminal", "md": "markdown", "json": "json"}[output]
     click.echo(renderer(name)(report), nl=False, color=report.color)
+
+
+def write_for_ci(verdicts: Sequence[Verdict], report_path: str, **files: Path | None) -> None:
+    """Write the report in the forms, by renderer, for which there is a file."""
+    from evalkit.atomic import write_text
+    from evalkit.gate.report import renderer
+
+    for name, path in files.items():
+        if path is not None:
+            write_text(path, renderer(name)(make_report(verdicts, report_path)))
 
 
 def emit_last_line(verdicts: Sequence[Verdict]) -> None:

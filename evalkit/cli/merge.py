@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.common import emit, format_option, from_here, get_project, make_report, report_text_option
+from evalkit.cli.common import (
+    ci_file_options,
+    emit,
+    format_option,
+    from_here,
+    get_project,
+    report_text_option,
+    write_for_ci,
+)
 
 if TYPE_CHECKING:
     from evalkit.gate.report import ReportText
@@ -22,8 +30,7 @@ __all__ = ["command"]
 @click.option("--set-baseline", metavar="NAME", help="Accept the run into this baseline, as `evalkit run` does.")
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Where the HTML report goes.")
 @report_text_option
-@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
-@click.option("--sarif", type=click.Path(path_type=Path), help="Write SARIF for code scanning here.")
+@ci_file_options
 @format_option()
 def command(
     places: tuple[Path, ...],
@@ -41,17 +48,13 @@ def command(
     PLACES are the stores of the machines that ran `evalkit run --shard I/N`, or single runs; default this project's
     own store. Calls no model.
     """
-    from evalkit.atomic import write_text
     from evalkit.cli.run import with_baseline, worst_code
-    from evalkit.gate.report import renderer
     from evalkit.session import merge_project, write_report
 
     project = get_project()
     outcomes = merge_project(project, places, workflows, baseline=baseline, set_baseline=set_baseline)
     verdicts = [with_baseline(outcome) for outcome in outcomes]
     written = from_here(write_report(project, verdicts, report_path, text=report_text))
-    for name, path in (("junit", junit), ("sarif", sarif)):
-        if path is not None:
-            write_text(path, renderer(name)(make_report(verdicts, written)))
+    write_for_ci(verdicts, written, junit=junit, sarif=sarif)
     emit(output, verdicts, written)
     return worst_code([outcome.exit_code for outcome in outcomes])

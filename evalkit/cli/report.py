@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evalkit.cli.common import get_project, make_report, report_text_option
+from evalkit.cli.common import get_project, make_report, report_text_option, stored_verdict
 
 if TYPE_CHECKING:
     from evalkit.gate.report import ReportText
@@ -26,22 +26,13 @@ _ENDINGS = {"html": "html", "md": "markdown", "junit": "junit", "json": "json", 
 def command(runs: tuple[str, ...], output: str, path: Path | None, report_text: ReportText) -> None:
     """Write the report of the stored verdicts on RUNs (default the latest run) again."""
     from evalkit.atomic import write_text
-    from evalkit.errors import UsageError
-    from evalkit.gate.compare import load_verdict
     from evalkit.gate.report import renderer
     from evalkit.session import write_report
     from evalkit.store import Runs
 
     project = get_project()
-    verdicts = []
-    for name in runs or ("latest",):
-        folder = Runs(project.store).get(name)
-        verdict = load_verdict(project, folder.run.run_id)
-        if verdict is None:
-            raise UsageError(
-                f"run {folder.run.run_id} was not judged", fix=f"judge it: evalkit gate {folder.run.run_id}"
-            )
-        verdicts.append(verdict)
+    stored = Runs(project.store)
+    verdicts = [stored_verdict(project, stored.get(name)) for name in runs or ("latest",)]
     if output == "html" and (path is None or str(path) != "-"):
         click.echo(str(write_report(project, verdicts, path, text=report_text)))
         return

@@ -64,9 +64,10 @@ def queue(run: str, graders: tuple[str, ...], sample: int, seed: int, file: Path
 
 
 def _row(item: QueueItem) -> list[str]:
-    answer = " ".join(item.answer.split())
-    shown = answer if len(answer) <= 60 else f"{answer[:59]}…"
-    return [item.grader, item.case_id, item.said or "nothing", item.why or "drawn", shown or item.calls[:60]]
+    from evalkit.text import excerpt
+
+    shown = excerpt(item.answer, 60) or item.calls[:60]
+    return [item.grader, item.case_id, item.said or "nothing", item.why or "drawn", shown]
 
 
 @command.command("add")

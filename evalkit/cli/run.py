@@ -10,15 +10,16 @@ import click
 
 from evalkit.cli.common import (
     case_options,
+    ci_file_options,
     emit,
     emit_last_line,
     format_option,
     from_here,
     get_project,
-    make_report,
     note,
     report_text_option,
     run_options,
+    write_for_ci,
 )
 from evalkit.errors import TerminatedError
 
@@ -44,8 +45,7 @@ __all__ = ["command", "with_baseline", "worst_code"]
 @click.option("--report", "report_path", type=click.Path(path_type=Path), help="Where the HTML report goes.")
 @report_text_option
 @click.option("--no-report", is_flag=True, help="Write no HTML report.")
-@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML here.")
-@click.option("--sarif", type=click.Path(path_type=Path), help="Write SARIF for code scanning here.")
+@ci_file_options
 @click.option("--quiet", is_flag=True, help="Print the verdict line only.")
 @click.option("--resume", is_flag=True, help="Go on with the run that was cut off, with the options it was given.")
 @format_option()
@@ -92,9 +92,7 @@ def command(
         return run_canary(workflows, envelopes, follow=follow, poll=poll, hooks=hooks, output=output)
     if envelopes is not None or follow:
         raise click.UsageError("--envelopes and --follow go with --canary")
-    from evalkit.atomic import write_text
     from evalkit.cli.progress import ProgressDisplay
-    from evalkit.gate.report import renderer
     from evalkit.session import resumed_shard, run_project, run_shard, write_report
 
     project = get_project()
@@ -122,9 +120,7 @@ def command(
         _tell_refused(outcomes, set_baseline)
     verdicts = [with_baseline(outcome) for outcome in outcomes]
     written = "" if no_report else from_here(write_report(project, verdicts, report_path, text=report_text))
-    for name, path in (("junit", junit), ("sarif", sarif)):
-        if path is not None:
-            write_text(path, renderer(name)(make_report(verdicts, written)))
+    write_for_ci(verdicts, written, junit=junit, sarif=sarif)
     if quiet and output == "text":
         emit_last_line(verdicts)
     else:
