@@ -5,11 +5,9 @@ After a change that is meant: EVALKIT_UPDATE_GOLDEN=1 pytest tests/reports/test_
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +15,8 @@ from evalkit._version import __version__
 from evalkit.gate.report import Report, renderer
 
 from .comment_shapes import SHAPES, regressions
+from .reviewed import GOLDEN, reviewed
 
-GOLDEN = Path(__file__).parent / "golden"
 VISIBLE_LINES = 60
 
 
@@ -28,11 +26,8 @@ def comment(report: Report) -> str:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_comment_is_that_of_its_golden_file(name: str) -> None:
-    file, text = GOLDEN / f"{name}.md", comment(SHAPES[name]())
-    if os.environ.get("EVALKIT_UPDATE_GOLDEN"):
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(text.encode())
-    assert file.read_bytes().decode() == text
+    text = comment(SHAPES[name]())
+    assert reviewed(f"{name}.md", text) == text
 
 
 def test_there_is_no_golden_file_of_nothing() -> None:

@@ -1,12 +1,9 @@
 """What people see in a terminal, as files that are reviewed.
 
-`EVALKIT_GOLDEN=write pytest tests/reports/test_terminal_shapes.py` writes them anew.
+After a change that is meant: EVALKIT_UPDATE_GOLDEN=1 pytest tests/reports/test_terminal_shapes.py, then read the diff.
 """
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -14,9 +11,9 @@ from rich.cells import cell_len
 from evalkit._version import __version__
 
 from .hostile import rendered
+from .reviewed import GOLDEN, reviewed
 from .shapes import SHAPES
 
-GOLDEN = Path(__file__).parent / "golden"
 REPORT = "reports/out/01JD0000000000000000000001.html"
 
 
@@ -24,10 +21,7 @@ REPORT = "reports/out/01JD0000000000000000000001.html"
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_terminal_shows_what_was_reviewed(shape: str, width: int) -> None:
     shown = rendered("terminal", *SHAPES[shape], width=width, report_path=REPORT).replace(__version__, "VERSION")
-    file = GOLDEN / f"terminal-{shape}-{width}.txt"
-    if os.environ.get("EVALKIT_GOLDEN") == "write":
-        file.write_text(shown, encoding="utf-8")
-    assert shown == file.read_text(encoding="utf-8")
+    assert shown == reviewed(f"terminal-{shape}-{width}.txt", shown)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
