@@ -206,6 +206,17 @@ def make_project(tmp_path: Path) -> Callable[..., ProjectFolder]:
 
 
 @pytest.fixture
+def broken(make_project: Callable[..., ProjectFolder]) -> ProjectFolder:
+    """The prompt lost a rule, and the model got another parameter: only the first breaks anything."""
+    folder = make_project(gate=ONE_TRIAL)
+    folder.run("run", "--set-baseline", "main", "--no-report", "--quiet")
+    folder.edit("prompt.md", REFUSAL_RULE, "")
+    folder.configure_workflow(model={"model": "simulator:sim-flawless-1", "params": {"temperature": 0.1}})
+    assert folder.run("run", "--no-report", "--quiet").code == 1
+    return folder
+
+
+@pytest.fixture
 def project(make_project: Callable[..., ProjectFolder]) -> ProjectFolder:
     """A project that passes."""
     return make_project()

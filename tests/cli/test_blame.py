@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import ONE_TRIAL, REFUSAL_RULE, ProjectFolder
-
-
-@pytest.fixture
-def broken(make_project: Callable[..., ProjectFolder]) -> ProjectFolder:
-    folder = make_project(gate=ONE_TRIAL)
-    folder.run("run", "--set-baseline", "main", "--no-report", "--quiet")
-    folder.edit("prompt.md", REFUSAL_RULE, "")
-    folder.configure_workflow(model={"model": "simulator:sim-flawless-1", "params": {"temperature": 0.1}})
-    folder.run("run", "--no-report", "--quiet")
-    return folder
+from tests.conftest import ProjectFolder
 
 
 def test_the_last_line_names_the_change_and_what_it_has_cost(broken: ProjectFolder) -> None:

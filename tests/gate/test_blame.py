@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from evalkit.errors import BudgetError, NotComparableError, StoreError, UsageError
 from evalkit.gate.blame import Asked, blame
 from evalkit.store import Runs
 from evalkit.workflow import load_project
-from tests.conftest import ONE_TRIAL, REFUSAL_RULE, ProjectFolder, sample_cases
+from tests.conftest import REFUSAL_RULE, ProjectFolder, sample_cases
 
 POLITE = ("You are a shop assistant.", "You are a polite shop assistant.")
 CITE = "- Answer only from the documents below and cite their ids in [brackets].\n"
-
-
-@pytest.fixture
-def broken(make_project: Callable[..., ProjectFolder]) -> ProjectFolder:
-    """The prompt lost a rule, and the model got another parameter: only the first breaks anything."""
-    folder = make_project(gate=ONE_TRIAL)
-    folder.run("run", "--set-baseline", "main", "--no-report", "--quiet")
-    folder.edit("prompt.md", REFUSAL_RULE, "")
-    folder.configure_workflow(model={"model": "simulator:sim-flawless-1", "params": {"temperature": 0.1}})
-    assert folder.run("run", "--no-report", "--quiet").code == 1
-    return folder
 
 
 def test_the_component_is_named_with_its_calls_and_cost(broken: ProjectFolder) -> None:

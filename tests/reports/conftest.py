@@ -6,10 +6,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from playwright.sync_api import Browser, sync_playwright
 
 from evalkit.gate import Verdict
@@ -17,7 +15,7 @@ from evalkit.gate.compare import details_of, load_verdict
 from evalkit.gate.details import StoredDetails
 from evalkit.store import Runs
 from evalkit.workflow import load_project
-from tests.conftest import PROMPT, REFUSAL_RULE, ProjectFolder, sample_cases
+from tests.conftest import ONE_TRIAL, REFUSAL_RULE, ProjectFolder, lay_down
 
 BROKEN_GRADER = """from dataclasses import dataclass
 from typing import ClassVar
@@ -32,23 +30,6 @@ class Short(Grader):
         return Grade.check(1 / (len(case.id) - 10) > 0)
 """
 FRIENDLY = ("You are a shop assistant.", "You are a friendly shop assistant.")
-
-
-def new_project(folder: Path, **keys: Any) -> ProjectFolder:
-    """A project with 24 cases that a flawless simulated model passes."""
-    project = ProjectFolder(folder)
-    shop = {
-        "golden_set": "cases.jsonl",
-        "prompt": "prompt.md",
-        "model": "simulator:sim-flawless-1",
-        "graders": ["refusal", "answer", "groundedness", "cost", "latency"],
-        "gate": {"margin": "5pt", "critical": 0, "cost": "+10%", "p95": "8s", "min_cases": 5},
-        **keys,
-    }
-    project.write("evalkit.yaml", yaml.safe_dump({"workflows": {"shop": shop}}, sort_keys=False))
-    project.write("prompt.md", PROMPT)
-    project.cases(sample_cases(24))
-    return project
 
 
 def latest(project: ProjectFolder) -> Verdict:
@@ -69,7 +50,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdict]:
         verdict = latest(project)
         found[verdict.verdict] = verdict
 
-    changing = new_project(tmp_path_factory.mktemp("changing"))
+    changing = lay_down(tmp_path_factory.mktemp("changing"))
     judge(changing)
     changing.run("run", "--set-baseline", "main", "--no-report")
     judge(changing)
@@ -78,8 +59,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdict]:
     changing.edit("prompt.md", "Refuse to:\n", f"Refuse to:\n{REFUSAL_RULE}")
     changing.edit("prompt.md", *FRIENDLY)
     # one trial each: in five of them the small model fails a critical case
-    gate = {"margin": "5pt", "critical": 0, "cost": "+10%", "p95": "8s", "min_cases": 5, "critical_trials": 1}
-    changing.configure_workflow(model="simulator:sim-small-1", gate=gate)
+    changing.configure_workflow(model="simulator:sim-small-1", gate=ONE_TRIAL)
     judge(changing)
     changing.configure_workflow(graders=["refusal", "short"])
     changing.write("graders/short.py", BROKEN_GRADER)
@@ -100,7 +80,7 @@ class Explored:
 @pytest.fixture(scope="session")
 def explored(tmp_path_factory: pytest.TempPathFactory) -> Explored:
     """A prompt that lost its refusal rule, against two earlier runs."""
-    project = new_project(tmp_path_factory.mktemp("explored"))
+    project = lay_down(tmp_path_factory.mktemp("explored"))
     project.run("run", "--set-baseline", "main", "--no-report", "--trials", "2")
     project.edit("prompt.md", *FRIENDLY)
     project.run("run", "--no-report", "--trials", "2")

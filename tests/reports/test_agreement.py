@@ -14,9 +14,10 @@ from evalkit.errors import ExitCode
 from evalkit.gate import Verdict
 from evalkit.gate.report import renderers
 from evalkit.gate.words import amount
+from tests.conftest import lay_down
 from tests.servers import Reply, chat_body, serve
 
-from .conftest import latest, new_project
+from .conftest import latest
 from .hostile import PAYLOADS, rendered
 
 KINDS = ["BLOCKED", "INCONCLUSIVE", "NOT COMPARABLE", "ERROR"]
@@ -65,7 +66,7 @@ def test_sentence_and_number_of_cases_are_the_same_in_all_forms(stored: Mapping[
 def test_hostile_ids_answers_and_file_names_of_a_real_run_reach_every_form_as_text(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    project = new_project(tmp_path_factory.mktemp("hostile"))
+    project = lay_down(tmp_path_factory.mktemp("hostile"))
     payload = " ".join(
         PAYLOADS[name] for name in ("script", "image", "mention", "terminal", "commands", "direction", "fence")
     )

@@ -9,8 +9,8 @@ import pytest
 
 from evalkit.gate import Verdict
 from evalkit_reports.common import next_steps, row
+from tests.conftest import lay_down
 
-from .conftest import new_project
 from .hostile import rendered
 from .test_html import Page
 
@@ -75,7 +75,7 @@ def test_more_trials_are_not_offered_where_they_never_differ(stored: Mapping[str
 
 
 def test_after_a_part_of_the_golden_set_comes_the_whole(tmp_path_factory: pytest.TempPathFactory) -> None:
-    project = new_project(tmp_path_factory.mktemp("part"))
+    project = lay_down(tmp_path_factory.mktemp("part"))
     project.run("run", "--set-baseline", "main", "--no-report")
     done = project.run("run", "--sample", "6", "--no-report")
     assert "INCONCLUSIVE" in done.out

@@ -14,9 +14,8 @@ import pytest
 from rich.cells import cell_len
 
 from evalkit.gate import Verdict
-from tests.conftest import clean_environment
+from tests.conftest import clean_environment, lay_down
 
-from .conftest import new_project
 from .hostile import PAYLOADS, poisoned, rendered
 
 KINDS = ["PASS", "BLOCKED", "INCONCLUSIVE", "NOT COMPARABLE", "ERROR"]
@@ -121,7 +120,7 @@ def shown_in_a_terminal(folder: Path, **environment: str) -> str:
 
 
 def test_colour_is_for_terminals_and_only_where_it_is_wanted(tmp_path: Path) -> None:
-    project = new_project(tmp_path / "project")
+    project = lay_down(tmp_path / "project")
     project.run("run", "--no-report")
     assert "\x1b[" in shown_in_a_terminal(project.path)
     assert "\x1b" not in shown_in_a_terminal(project.path, NO_COLOR="1")
