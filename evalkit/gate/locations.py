@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,15 +57,8 @@ def _inside(path: str | None, source_root: str) -> str:
     """The path from the repository's root; empty where there is none, or it leads out of the repository."""
     if not path or path.startswith("/"):
         return ""
-    parts: list[str] = []
-    for part in [*source_root.split("/"), *path.split("/")]:
-        if part == "..":
-            if not parts:
-                return ""
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts)
+    whole = posixpath.normpath(posixpath.join(source_root, path))
+    return "" if whole == "." or whole.split("/")[0] == ".." else whole
 
 
 def _line(change: ComponentChange, folder: str) -> int:
