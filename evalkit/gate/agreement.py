@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from evalkit.gate.verdict import RuleResult, RuleStatus
+from evalkit.gate.verdict import RuleResult
 from evalkit.gate.words import count_of
 from evalkit.review import GraderAgreement
 from evalkit.stats import wilson
@@ -30,40 +30,27 @@ def agreement_results(wanted: Mapping[str, float], measured: Mapping[str, Grader
 def _result(grader: str, least: float, found: GraderAgreement | None) -> RuleResult:
     base = RuleResult(f"{grader}.agreement", "inconclusive", "", "floor", grader, "agreement", limit=least)
     more = f"label more: evalkit review queue --grader {grader} --sample 50"
-    if found is None or found.accuracy is None:
+    if found is None or (share := found.accuracy) is None:
         lost = f" ({count_of(found.lost, 'label')} of answers that no stored run holds)" if found and found.lost else ""
-        return _as(
-            base, "inconclusive", f"{grader} must agree with people, and no answer of it is labelled{lost}: {more}."
+        return replace(
+            base, sentence=f"{grader} must agree with people, and no answer of it is labelled{lost}: {more}."
         )
-    share = found.accuracy
-    base = _with(base, found)
+    base = replace(base, n=found.n, candidate=share.value, low=share.low, high=share.high, method="Wilson or bootstrap")
     numbers = f"{share.value:.0%} of {count_of(found.n, 'label')} [{share.low:.0%}, {share.high:.0%}]"
+    told = f"{grader} agrees with people on {numbers}"
     if share.low >= least:
-        return _as(base, "pass", f"{grader} agrees with people on {numbers}; {least:.0%} is asked for.")
+        return replace(base, status="pass", sentence=f"{told}; {least:.0%} is asked for.")
     if share.high < least:
-        text = (
-            f"{grader} agrees with people on {numbers}, less than the {least:.0%} asked for: its scores judge nothing."
-        )
-        return _as(base, "inconclusive", f"{text} See where it differs: evalkit calibrate --grader {grader}.")
+        differs = f"See where it differs: evalkit calibrate --grader {grader}."
+        less = f"less than the {least:.0%} asked for: its scores judge nothing."
+        return replace(base, sentence=f"{told}, {less} {differs}")
     needed = _labels_needed(share.value, least, found.n)
     need = (
         f"about {count_of(needed - found.n, 'more label')} would show it"
         if needed
         else "more labels will hardly show it"
     )
-    return _as(
-        base, "inconclusive", f"{grader} agrees with people on {numbers}, not shown to be {least:.0%}: {need}; {more}."
-    )
-
-
-def _as(base: RuleResult, status: RuleStatus, sentence: str) -> RuleResult:
-    return replace(base, status=status, sentence=sentence)
-
-
-def _with(base: RuleResult, found: GraderAgreement) -> RuleResult:
-    share = found.accuracy
-    assert share is not None  # noqa: S101 - the caller has looked
-    return replace(base, n=found.n, candidate=share.value, low=share.low, high=share.high, method="Wilson or bootstrap")
+    return replace(base, sentence=f"{told}, not shown to be {least:.0%}: {need}; {more}.")
 
 
 def _labels_needed(share: float, least: float, n: int) -> int:
