@@ -26,7 +26,7 @@ from evalkit.gate.verdict import RuleResult, Verdict
 from evalkit.gate.words import count_of, points
 from evalkit.grading import Grading
 from evalkit.records import Case
-from evalkit.review import GraderAgreement, agreement_of
+from evalkit.review import GraderAgreement, agreement_of, check_grader
 from evalkit.store import Baselines, RunFolder, Runs, Verdicts
 from evalkit.store.cases import load_cases
 from evalkit.workflow import Project, Workflow, load_workflow
@@ -143,15 +143,13 @@ def _agreement(project: Project, workflow: Workflow, grading: Grading | None) ->
     if not names:
         return {}
     made = grading or load_grading(project, workflow)
-    known = [ref.name for ref in made.refs]
     for name in names:
-        if name not in known:
+        try:
+            check_grader(workflow.name, made, name)
+        except UsageError as error:
             raise ConfigError(
-                f"workflow {workflow.name} has no grader `{name}`",
-                file=project.root / "evalkit.yaml",
-                key=f"gate.agreement.{name}",
-                fix=f"its graders: {', '.join(known)}",
-            )
+                error.message, file=project.root / "evalkit.yaml", key=f"gate.agreement.{name}", fix=error.fix
+            ) from None
     return agreement_of(project, workflow.name, made, names)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evalkit.review.agreement import Agreement, GraderAgreement
-from evalkit.review.calibrate import agreement_of, calibrate
+from evalkit.review.calibrate import agreement_of, calibrate, check_grader
 from evalkit.review.labels import HumanLabel, Labels, output_of, read_label_file
 from evalkit.review.queue import QueueItem, review_queue
 
@@ -15,6 +15,7 @@ __all__ = [
     "QueueItem",
     "agreement_of",
     "calibrate",
+    "check_grader",
     "output_of",
     "read_label_file",
     "review_queue",

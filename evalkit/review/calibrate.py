@@ -17,10 +17,21 @@ from evalkit.store import RunFolder, Runs
 from evalkit.store.cases import load_cases
 from evalkit.workflow import Project, load_workflow
 
-__all__ = ["agreement_of", "calibrate", "fit_grader", "labels_of_file"]
+__all__ = ["agreement_of", "calibrate", "check_grader", "fit_grader", "labels_of_file"]
 
 _RUNS = 50
 """Newest runs of a workflow in which labelled outputs are looked for."""
+
+
+def check_grader(workflow: str, grading: Grading, name: str) -> None:
+    """Refuse the name of what is no grader of a workflow.
+
+    Raises:
+        UsageError: when it is none; the fix names those that there are.
+    """
+    known = [ref.name for ref in grading.refs]
+    if name not in known:
+        raise UsageError(f"workflow {workflow} has no grader `{name}`", fix=f"its graders: {', '.join(known)}")
 
 
 def agreement_of(
@@ -66,14 +77,12 @@ def calibrate(
     """
     loaded = load_workflow(project, workflow)
     grading = load_grading(project, loaded)
-    known = [ref.name for ref in grading.refs]
     for name in graders:
-        if name not in known:
-            raise UsageError(f"workflow {workflow} has no grader `{name}`", fix=f"its graders: {', '.join(known)}")
+        check_grader(workflow, grading, name)
     folder = _run(project, workflow, run)
     further = [] if file is None else labels_of_file(folder, read_label_file(file), graders, file)
     labels = [*Labels(project.root).of(workflow), *further]
-    names = list(graders) or [name for name in known if any(label.grader == name for label in labels)]
+    names = list(graders) or [ref.name for ref in grading.refs if any(label.grader == ref.name for label in labels)]
     if not names:
         raise UsageError(
             f"nobody has labelled answers of {workflow}",
@@ -97,9 +106,7 @@ def fit_grader(project: Project, workflow: str, name: str) -> str:
         UsageError: for a grader that is not the workflow's or that learns nothing, and where labels are too few.
     """
     grading = load_grading(project, load_workflow(project, workflow))
-    if name not in {ref.name for ref in grading.refs}:
-        known = ", ".join(ref.name for ref in grading.refs)
-        raise UsageError(f"workflow {workflow} has no grader `{name}`", fix=f"its graders: {known}")
+    check_grader(workflow, grading, name)
     one = _alone(grading, name)
     labelled, _ = find_labelled(Labels(project.root).of(workflow), one, _runs(project, workflow), _cases(project))
     try:
