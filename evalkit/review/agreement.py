@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,20 @@ from evalkit.stats import (
 )
 from evalkit.store import RunFolder
 
-__all__ = ["Agreement", "GraderAgreement", "Labelled", "find_labelled", "measure_agreement"]
+__all__ = [
+    "Agreement",
+    "GraderAgreement",
+    "Labelled",
+    "find_labelled",
+    "measure_accuracy",
+    "measure_agreement",
+    "powered",
+]
 
 SMALLEST_SLICE = 20
 """Labels below which the bias of a slice or a model says nothing."""
 Cases = Callable[[RunFolder], Mapping[str, Case]]
+Bools: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,35 +135,59 @@ def find_labelled(
     return list(found.values()), len(wanted) - len(found)
 
 
+def measure_accuracy(ref: GraderRef, labelled: Sequence[Labelled], lost: int = 0) -> GraderAgreement:
+    """How often a grader says what people say, counted and as a share; the other figures are left out."""
+    good, passed, undecided = _sides(labelled)
+    base = GraderAgreement(ref.name, ref.version, ref.fingerprint, len(labelled), lost, undecided)
+    if not labelled:
+        return base
+    table = _table(good, passed)
+    right = good == passed
+    return replace(
+        base,
+        counts=((int(table[0, 0]), int(table[0, 1])), (int(table[1, 0]), int(table[1, 1]))),
+        accuracy=_of_items(lambda items: float(right[items].mean()), _clusters(labelled), right.sum()),
+    )
+
+
 def measure_agreement(ref: GraderRef, labelled: Sequence[Labelled], lost: int = 0) -> GraderAgreement:
     """Everything that is said of a grader, from labelled outputs; figures that they are too few for are None."""
+    base = measure_accuracy(ref, labelled, lost)
+    if not labelled:
+        return base
+    good, passed, _ = _sides(labelled)
+    clusters, values = _clusters(labelled), _values(labelled)
+    gap = passed.astype(float) - good
+    (fine, alarms), (missed, hits) = base.counts
+    return replace(
+        base,
+        kappa=_maybe(lambda items: kappa(_table(good[items], passed[items])), clusters),
+        found=share(hits, missed + hits) if missed + hits else None,
+        false_alarms=share(alarms, fine + alarms) if fine + alarms else None,
+        auroc=None if values is None else _maybe(lambda items: auroc(good[items], values[items]), clusters),
+        bias=_bias(gap, clusters, range(len(labelled))),
+        by_model=_biases(gap, clusters, [(item.model or "?",) for item in labelled]),
+        by_slice=_biases(gap, clusters, [_slices(item.case) for item in labelled]),
+        threshold=None if values is None else _threshold(good, values, clusters),
+    )
+
+
+def _sides(labelled: Sequence[Labelled]) -> tuple[Bools, Bools, int]:
+    """Whether people call each output good, whether the grader does, and of how many it says nothing."""
     good = np.array([item.label.passed for item in labelled], bool)
     decided = np.array([item.score.status == "ok" and item.score.passed is not None for item in labelled], bool)
     # what a grader says nothing of is no agreement: it counts as the wrong answer
     passed = np.where(decided, np.array([bool(item.score.passed) for item in labelled], bool), ~good)
-    clusters = [item.case.cluster_key for item in labelled]
-    base = GraderAgreement(ref.name, ref.version, ref.fingerprint, len(labelled), lost, int((~decided).sum()))
-    if not labelled:
-        return base
-    cell = 2 * (~good).astype(np.intp) + ~passed
-    table = np.bincount(cell, minlength=4).reshape(2, 2)
-    counts = ((int(table[0, 0]), int(table[0, 1])), (int(table[1, 0]), int(table[1, 1])))
-    bad, many = int((~good).sum()), int(good.sum())
-    return replace(
-        base,
-        counts=counts,
-        accuracy=_of_items(
-            lambda items: float((good[items] == passed[items]).mean()), clusters, (good == passed).sum()
-        ),
-        kappa=_maybe(lambda items: kappa(np.bincount(cell[items], minlength=4).reshape(2, 2)), clusters),
-        found=share(counts[1][1], bad) if bad else None,
-        false_alarms=share(counts[0][1], many) if many else None,
-        auroc=_auroc(good, labelled, clusters),
-        bias=_bias(good, passed, clusters, range(len(labelled))),
-        by_model=_biases(good, passed, clusters, [(item.model or "?",) for item in labelled]),
-        by_slice=_biases(good, passed, clusters, [_slices(item.case) for item in labelled]),
-        threshold=_threshold(good, labelled, clusters),
-    )
+    return good, passed, int((~decided).sum())
+
+
+def _table(good: Bools, passed: Bools) -> NDArray[np.intp]:
+    """Counts: people say good, bad in rows; the grader says good, bad in columns."""
+    return np.bincount(2 * (~good).astype(np.intp) + ~passed, minlength=4).reshape(2, 2)
+
+
+def _clusters(labelled: Sequence[Labelled]) -> list[str]:
+    return [item.case.cluster_key for item in labelled]
 
 
 def _of_items(figure: Callable[[NDArray[np.intp]], float], clusters: Sequence[str], successes: int) -> Estimate:
@@ -178,41 +212,26 @@ def _values(labelled: Sequence[Labelled]) -> NDArray[np.float64] | None:
     return np.array(values, np.float64)
 
 
-def _auroc(good: NDArray[np.bool_], labelled: Sequence[Labelled], clusters: Sequence[str]) -> Estimate | None:
-    values = _values(labelled)
-    return None if values is None else _maybe(lambda items: auroc(good[items], values[items]), clusters)
-
-
-def _threshold(good: NDArray[np.bool_], labelled: Sequence[Labelled], clusters: Sequence[str]) -> Threshold | None:
-    values = _values(labelled)
-    if values is None:
-        return None
+def _threshold(good: Bools, values: NDArray[np.float64], clusters: Sequence[str]) -> Threshold | None:
     try:
         return best_threshold(good, values, clusters=clusters)
     except ValueError:
         return None
 
 
-def _bias(
-    good: NDArray[np.bool_], passed: NDArray[np.bool_], clusters: Sequence[str], items: Sequence[int]
-) -> Estimate | None:
-    places = np.array(items, np.intp)
-    gap = passed[places].astype(float) - good[places]
-    return _maybe(lambda drawn: float(gap[drawn].mean()), [clusters[item] for item in places])
+def _bias(gap: NDArray[np.float64], clusters: Sequence[str], items: Sequence[int]) -> Estimate | None:
+    mine = gap[list(items)]
+    return _maybe(lambda drawn: float(mine[drawn].mean()), [clusters[item] for item in items])
 
 
-def _biases(
-    good: NDArray[np.bool_], passed: NDArray[np.bool_], clusters: Sequence[str], keys: Sequence[tuple[str, ...]]
-) -> dict[str, Estimate]:
+def _biases(gap: NDArray[np.float64], clusters: Sequence[str], keys: Sequence[tuple[str, ...]]) -> dict[str, Estimate]:
     """The bias wherever there are labels enough; nothing where all items share one key."""
     members: defaultdict[str, list[int]] = defaultdict(list)
     for item, names in enumerate(keys):
         for name in names:
             members[name].append(item)
     found = {
-        name: _bias(good, passed, clusters, items)
-        for name, items in sorted(members.items())
-        if len(items) >= SMALLEST_SLICE
+        name: _bias(gap, clusters, items) for name, items in sorted(members.items()) if len(items) >= SMALLEST_SLICE
     }
     return {name: estimate for name, estimate in found.items() if estimate is not None}
 

@@ -11,7 +11,14 @@ from evalkit.engine.prepare import load_grading
 from evalkit.errors import UsageError
 from evalkit.grading import Grading
 from evalkit.records import Case, Score
-from evalkit.review.agreement import Agreement, GraderAgreement, find_labelled, measure_agreement, powered
+from evalkit.review.agreement import (
+    Agreement,
+    GraderAgreement,
+    find_labelled,
+    measure_accuracy,
+    measure_agreement,
+    powered,
+)
 from evalkit.review.labels import HumanLabel, Labels, SaidOfCase, output_of, read_label_file
 from evalkit.store import RunFolder, Runs
 from evalkit.store.cases import load_cases
@@ -34,28 +41,28 @@ def check_grader(workflow: str, grading: Grading, name: str) -> None:
         raise UsageError(f"workflow {workflow} has no grader `{name}`", fix=f"its graders: {', '.join(known)}")
 
 
-def agreement_of(
-    project: Project, workflow: str, grading: Grading, names: Sequence[str], further: Sequence[HumanLabel] = ()
-) -> dict[str, GraderAgreement]:
-    """How far graders agree with the labels of a workflow; graders of a name that nobody labelled have ``n`` 0.
+def agreement_of(project: Project, workflow: str, grading: Grading, names: Sequence[str]) -> dict[str, GraderAgreement]:
+    """How often graders say what the labels of a workflow say; those that nobody labelled have ``n`` 0.
+
+    Counts and accuracy, as a gate needs them at every verdict; everything else is :func:`calibrate`'s.
 
     Args:
         project: The project.
         workflow: Its workflow.
         grading: The graders of now.
         names: Of which of them.
-        further: Labels beside those of the project.
 
     Raises:
+        UsageError: for a grader that sees several trials.
         ConfigError: for a file of labels that holds something else.
         StoreError: when a run cannot be read.
     """
-    labels = [*Labels(project.root).of(workflow), *further]
+    labels = Labels(project.root).of(workflow)
     found = {}
     for name in names:
         one = _alone(grading, name)
         labelled, lost = find_labelled(labels, one, _runs(project, workflow), _cases(project))
-        found[name] = measure_agreement(one.refs[0], labelled, lost)
+        found[name] = measure_accuracy(one.refs[0], labelled, lost)
     return found
 
 
