@@ -34,10 +34,13 @@ __all__ = [
     "measure_accuracy",
     "measure_agreement",
     "powered",
+    "random_part",
 ]
 
 SMALLEST_SLICE = 20
 """Labels below which the bias of a slice or a model says nothing."""
+LEAST_RANDOM = 10
+"""Labels of cases chosen at random below which they say nothing of the others."""
 Cases = Callable[[RunFolder], Mapping[str, Case]]
 Bools: TypeAlias = NDArray[np.bool_]
 
@@ -115,24 +118,24 @@ def find_labelled(
         labels: Labels of the workflow.
         grading: The grader, alone.
         runs: Where to look, newest first.
-        cases: The cases of a run by id.
+        cases: The labelled cases of a run by id.
     """
     wanted = agreed_labels(labels, grading.refs[0].name)
-    found: dict[str, Labelled] = {}
+    found: dict[str, tuple[Case, Trace]] = {}
     for folder in runs:
         missing = {label.case_id for output, label in wanted.items() if output not in found}
         if not missing:
             break
-        by_id: Mapping[str, Case] | None = None
         for trace in folder.traces(sorted(missing)):
             output = output_of(trace)
             if output not in wanted or output in found:
                 continue
-            by_id = cases(folder) if by_id is None else by_id
-            if (case := by_id.get(trace.case_id)) is not None:
-                (score,) = grading.grade(case, trace)
-                found[output] = Labelled(wanted[output], case, trace, score)
-    return list(found.values()), len(wanted) - len(found)
+            if (case := cases(folder).get(trace.case_id)) is not None:
+                found[output] = (case, trace)
+    scores = grading.grade_all(found.values())
+    graded = zip(found.items(), scores, strict=True)
+    labelled = [Labelled(wanted[output], case, trace, score) for (output, (case, trace)), score in graded]
+    return labelled, len(wanted) - len(labelled)
 
 
 def measure_accuracy(ref: GraderRef, labelled: Sequence[Labelled], lost: int = 0) -> GraderAgreement:
@@ -240,29 +243,30 @@ def _slices(case: Case) -> tuple[str, ...]:
     return tuple(f"{key}={value}" for key, value in case.slice_keys.items())
 
 
+def random_part(labelled: Sequence[Labelled]) -> list[Labelled]:
+    """Those whose cases were chosen at random; none where they are too few to say anything of the others."""
+    random = [item for item in labelled if item.label.chosen == "random"]
+    return random if len(random) >= LEAST_RANDOM else []
+
+
 def powered(
-    labelled: Sequence[Labelled], scores: Sequence[Score], clusters: Mapping[str, str]
-) -> tuple[PoweredMean, float] | None:
+    random: Sequence[Labelled], scores: Iterable[Score], clusters: Mapping[str, str]
+) -> tuple[PoweredMean, float]:
     """The share of a run's cases that people would pass, and the share that the grader passes.
 
-    Stands on labels of cases that were chosen at random only; None where there are fewer than ten of them.
-
     Args:
-        labelled: Labelled outputs, graded by the grader.
+        random: Labelled outputs of cases that were chosen at random, graded by the grader.
         scores: Its scores of the run, one a trial.
         clusters: The cluster of each case.
     """
-    random = [item for item in labelled if item.label.chosen == "random"]
     said = _by_case(scores)
     known = {item.case.id for item in random}
     others = [case_id for case_id in said if case_id not in known]
-    if len(random) < 10:
-        return None
     found = powered_mean(
         [item.label.passed for item in random],
         [bool(item.score.passed) for item in random],
         [said[case_id] for case_id in others],
-        clusters=[item.case.cluster_key for item in random],
+        clusters=_clusters(random),
         other_clusters=[clusters.get(case_id, case_id) for case_id in others],
     )
     return found, float(np.mean(list(said.values()))) if said else float("nan")

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from evalkit.engine.prepare import load_grading
 from evalkit.errors import UsageError
 from evalkit.grading import Grading
-from evalkit.records import Case, Score
+from evalkit.records import Case, GoldenSetRef, Score
 from evalkit.review.agreement import (
     Agreement,
     GraderAgreement,
+    Labelled,
     find_labelled,
     measure_accuracy,
     measure_agreement,
     powered,
+    random_part,
 )
 from evalkit.review.labels import HumanLabel, Labels, SaidOfCase, output_of, read_label_file
+from evalkit.stats import PoweredMean
 from evalkit.store import RunFolder, Runs
-from evalkit.store.cases import load_cases
+from evalkit.store.cases import iter_cases_of
 from evalkit.workflow import Project, load_workflow
 
 __all__ = ["agreement_of", "calibrate", "check_grader", "fit_grader", "labels_of_file"]
@@ -58,12 +62,8 @@ def agreement_of(project: Project, workflow: str, grading: Grading, names: Seque
         StoreError: when a run cannot be read.
     """
     labels = Labels(project.root).of(workflow)
-    found = {}
-    for name in names:
-        one = _alone(grading, name)
-        labelled, lost = find_labelled(labels, one, _runs(project, workflow), _cases(project))
-        found[name] = measure_accuracy(one.refs[0], labelled, lost)
-    return found
+    outputs = _labelled(project, workflow, grading, names, labels)
+    return {one.refs[0].name: measure_accuracy(one.refs[0], labelled, lost) for one, labelled, lost in outputs}
 
 
 def calibrate(
@@ -95,15 +95,20 @@ def calibrate(
             f"nobody has labelled answers of {workflow}",
             fix="choose some: evalkit review queue --sample 50 --export FILE; then evalkit review add FILE",
         )
-    found, passed, said = [], {}, {}
-    for name in names:
-        one = _alone(grading, name)
-        labelled, lost = find_labelled(labels, one, _runs(project, workflow, folder), _cases(project))
+    found: list[GraderAgreement] = []
+    random: dict[str, list[Labelled]] = {}
+    for one, labelled, lost in _labelled(project, workflow, grading, names, labels, folder):
         found.append(measure_agreement(one.refs[0], labelled, lost))
-        mean = powered(labelled, _scores(project, folder, grading, name), _clusters(project, folder))
-        if mean is not None:
-            passed[name], said[name] = mean
-    return Agreement(workflow, tuple(found), passed, said, folder.run.run_id)
+        if part := random_part(labelled):
+            random[one.refs[0].name] = part
+    shares = _true_shares(project, folder, grading, random) if random else {}
+    return Agreement(
+        workflow,
+        tuple(found),
+        passed={name: mean for name, (mean, _) in shares.items()},
+        said={name: said for name, (_, said) in shares.items()},
+        run=folder.run.run_id,
+    )
 
 
 def fit_grader(project: Project, workflow: str, name: str) -> str:
@@ -114,8 +119,7 @@ def fit_grader(project: Project, workflow: str, name: str) -> str:
     """
     grading = load_grading(project, load_workflow(project, workflow))
     check_grader(workflow, grading, name)
-    one = _alone(grading, name)
-    labelled, _ = find_labelled(Labels(project.root).of(workflow), one, _runs(project, workflow), _cases(project))
+    ((one, labelled, _),) = _labelled(project, workflow, grading, [name], Labels(project.root).of(workflow))
     try:
         return type(one.graders[0]).fit(
             [(item.case, item.trace) for item in labelled],
@@ -197,21 +201,48 @@ def _runs(project: Project, workflow: str, first: RunFolder | None = None) -> It
     return newest if first is None else itertools.chain([first], newest)
 
 
-def _cases(project: Project) -> Callable[[RunFolder], Mapping[str, Case]]:
-    def of(folder: RunFolder) -> Mapping[str, Case]:
-        cases = load_cases(project.store, folder.run.golden_set, folder.run.redaction)
-        return {case.id: case for case in cases}
+def _labelled(
+    project: Project,
+    workflow: str,
+    grading: Grading,
+    names: Iterable[str],
+    labels: Sequence[HumanLabel],
+    first: RunFolder | None = None,
+) -> Iterator[tuple[Grading, list[Labelled], int]]:
+    """Each grader alone, the labelled outputs as it grades them, and how many labels are of outputs in no run.
 
-    return of
+    Raises:
+        UsageError: for a grader that sees several trials.
+    """
+    ids = {label.case_id for label in labels}
+
+    @cache
+    def load(golden: GoldenSetRef, redaction: str) -> Mapping[str, Case]:
+        return {case.id: case for case in iter_cases_of(project.store, golden, redaction, ids)}
+
+    def cases(folder: RunFolder) -> Mapping[str, Case]:
+        return load(folder.run.golden_set, folder.run.redaction)
+
+    for name in names:
+        one = _alone(grading, name)
+        yield one, *find_labelled(labels, one, _runs(project, workflow, first), cases)
 
 
-def _clusters(project: Project, folder: RunFolder) -> dict[str, str]:
-    return {case_id: case.cluster_key for case_id, case in _cases(project)(folder).items()}
+def _true_shares(
+    project: Project, folder: RunFolder, grading: Grading, random: Mapping[str, Sequence[Labelled]]
+) -> dict[str, tuple[PoweredMean, float]]:
+    """By grader the share of a run's cases that people would pass, and the share that it passes itself."""
+    cases = {case.id: case for case in iter_cases_of(project.store, folder.run.golden_set, folder.run.redaction)}
+    clusters = {case_id: case.cluster_key for case_id, case in cases.items()}
+    scores: dict[str, list[Score]] = {name: [] for name in random}
+    for score in _scores(folder, grading, cases, random):
+        if score.grader in scores:
+            scores[score.grader].append(score)
+    return {name: powered(part, scores[name], clusters) for name, part in random.items()}
 
 
-def _scores(project: Project, folder: RunFolder, grading: Grading, name: str) -> list[Score]:
-    """What the grader of now says of a run: as stored, or graded for this once."""
+def _scores(folder: RunFolder, grading: Grading, cases: Mapping[str, Case], names: Container[str]) -> Iterable[Score]:
+    """What the graders of now say of a run: as stored, those of others too, or graded for this once."""
     if folder.scores_path(grading.fingerprint).exists():
-        return [score for score in folder.scores(grading.fingerprint) if score.grader == name]
-    one, cases = _alone(grading, name), _cases(project)(folder)
-    return one.grade_all((cases[trace.case_id], trace) for trace in folder.traces())
+        return folder.scores(grading.fingerprint)
+    return grading.only(names).grade_all((cases[trace.case_id], trace) for trace in folder.traces())
