@@ -89,17 +89,12 @@ class Labels:
         """All labels of a workflow, in the order of the file.
 
         Raises:
-            ConfigError: for a line that is no label; names file and line.
+            ConfigError: for a file that cannot be read, or a line that is no label; names file and line.
         """
         path = self.path(workflow)
         if not path.exists():
             return ()
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return tuple(
-            _validated(HumanLabel, _object(line, path, number), path, number)
-            for number, line in enumerate(lines, 1)
-            if line.strip()
-        )
+        return tuple(_validated(HumanLabel, row, path, number) for number, row in _rows(path))
 
     def add(self, workflow: str, labels: Iterable[HumanLabel]) -> Path:
         """Add labels; one of the same person on the same output takes the place of the earlier one.

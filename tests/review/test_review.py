@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from evalkit.errors import ConfigError
 from evalkit.review import Labels
 from evalkit.store import Runs
 from tests.conftest import REFUSAL_RULE, ProjectFolder
@@ -175,6 +176,14 @@ def test_a_damaged_file_of_labels_is_named(shop: ProjectFolder) -> None:
     done = shop.run("calibrate")
     assert done.code == 10
     assert "labels/shop.jsonl" in done.err
+
+
+def test_a_file_of_labels_in_another_encoding_is_named(tmp_path: Path) -> None:
+    labels = Labels(tmp_path)
+    labels.path("shop").parent.mkdir()
+    labels.path("shop").write_bytes('{"note": "für"}'.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"shop\.jsonl: the labels cannot be read"):
+        labels.of("shop")
 
 
 def test_without_labels_calibrate_says_how_to_get_some(shop: ProjectFolder) -> None:
