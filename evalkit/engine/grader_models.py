@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
+from weakref import WeakValueDictionary
 
 from evalkit.engine.judgements import Judgements
 from evalkit.engine.spending import RunBudget
@@ -124,7 +125,8 @@ class _OpenModels:
         self._judgements = Judgements(source.project.store)
         self._prices = price_table(source.project)
         self._providers: dict[str, tuple[Provider, Redactor]] = {}
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Of the questions that are asked now."""
         self._opening = asyncio.Lock()
 
     async def ask(self, question: ModelQuestion) -> ModelReply:
