@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evalkit.stats.clusters import numbered
 from evalkit.stats.intervals import wilson
 
 __all__ = ["Estimate", "auroc", "average_precision", "bootstrap", "confusion", "kappa", "share", "spearman"]
@@ -139,8 +140,7 @@ def bootstrap(
         ValueError: when the figure is not defined on all items, or on most draws.
     """
     value = figure(np.arange(n))
-    keys = {key: index for index, key in enumerate(dict.fromkeys(clusters if clusters is not None else range(n)))}
-    of_item = np.array([keys[key] for key in (clusters if clusters is not None else range(n))], np.intp)
+    of_item = np.arange(n) if clusters is None else numbered(clusters)
     members = np.split(np.argsort(of_item, kind="stable"), np.cumsum(np.bincount(of_item))[:-1])
     rng = np.random.default_rng(seed)
     found: list[float] = []

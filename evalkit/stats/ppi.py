@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from evalkit.stats.clusters import numbered
+
 __all__ = ["PoweredMean", "powered_mean"]
 
 Floats = NDArray[np.float64]
@@ -97,6 +99,5 @@ def _variance_of_mean(values: Floats, clusters: Sequence[Hashable] | None) -> fl
         return 0.0
     if clusters is None:
         return float(values.var(ddof=1) / values.size)
-    keys = {key: index for index, key in enumerate(dict.fromkeys(clusters))}
-    sums = np.bincount([keys[key] for key in clusters], values - values.mean())
-    return float((sums**2).sum() / values.size**2 * len(keys) / max(1, len(keys) - 1))
+    sums = np.bincount(numbered(clusters), values - values.mean())
+    return float((sums**2).sum() / values.size**2 * sums.size / max(1, sums.size - 1))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evalkit.stats.agreement import Estimate, bootstrap
+from evalkit.stats.clusters import numbered
 
 __all__ = ["Threshold", "best_threshold"]
 
@@ -83,9 +84,9 @@ def _best(truth: Bools, values: Floats) -> float:
 
 def _cross_fitted(truth: Bools, values: Floats, keys: Sequence[Hashable], folds: int, seed: int) -> Bools:
     """What is said of each item by a threshold that was chosen without it."""
-    number = {key: index for index, key in enumerate(dict.fromkeys(keys))}
-    of_cluster = np.random.default_rng(seed).permutation(len(number)) % folds
-    fold = of_cluster[[number[key] for key in keys]]
+    number = numbered(keys)
+    of_cluster = np.random.default_rng(seed).permutation(int(number.max()) + 1) % folds
+    fold = of_cluster[number]
     said = np.zeros(truth.size, bool)
     whole = _best(truth, values)
     for part in range(folds):
