@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import MISSING, Field, dataclass, fields
 from importlib.abc import SourceLoader
 from importlib.machinery import ModuleSpec
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,11 +83,15 @@ def _installed_graders() -> dict[str, GraderInfo]:
     points: dict[str, list[EntryPoint]] = {}
     for point in entry_points(group=ENTRY_POINT_GROUP):
         points.setdefault(point.name, []).append(point)
-    return {name: _installed(name, those) for name, those in points.items()}
+    packages = {point.dist for those in points.values() for point in those}
+    origins = {
+        package: _origin(package) for package in packages
+    }  # its metadata is parsed anew whenever it is asked for
+    return {name: _installed(name, those, origins) for name, those in points.items()}
 
 
-def _installed(name: str, points: list[EntryPoint]) -> GraderInfo:
-    origin = " and ".join(sorted(_origin(point) for point in points))
+def _installed(name: str, points: list[EntryPoint], origins: Mapping[Distribution | None, str]) -> GraderInfo:
+    origin = " and ".join(sorted(origins[point.dist] for point in points))
 
     def refuse() -> Any:
         raise GraderError(
@@ -100,10 +104,8 @@ def _installed(name: str, points: list[EntryPoint]) -> GraderInfo:
     return GraderInfo(name, origin, points[0].load if len(points) == 1 else refuse)
 
 
-def _origin(point: EntryPoint) -> str:
-    package = point.dist.name if point.dist else "?"
-    version = point.dist.version if point.dist else "?"
-    return f"{package} {version}"
+def _origin(package: Distribution | None) -> str:
+    return f"{package.name} {package.version}" if package else "? ?"
 
 
 def _project_graders(folder: Path) -> dict[str, GraderInfo]:
