@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
-import subprocess
 import tarfile
 import tempfile
 import time
@@ -28,6 +26,7 @@ from pydantic import ValidationError
 from evalkit import codec
 from evalkit._version import __version__
 from evalkit.engine.execute import Progress
+from evalkit.engine.git import ask_git
 from evalkit.engine.journal import PlanHead
 from evalkit.engine.plan import make_plan
 from evalkit.engine.prepare import Candidate, RunOptions, load_grading
@@ -421,22 +420,9 @@ def _written(folder: Path, name: str, text: str) -> Path:
 
 def _checked_out(root: Path, commit: str, folder: Path) -> Path | None:
     """The project as it was in a commit, beside the working copy; None where git does not have it."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-
-    def ask(*arguments: str) -> bytes | None:
-        try:
-            done = subprocess.run(  # noqa: S603 - an argument list
-                [git, *arguments], cwd=root, capture_output=True, timeout=60, check=False
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout if done.returncode == 0 else None
-
     if not re.fullmatch(r"[0-9a-f]{7,64}", commit):
         return None
-    archive = ask("archive", "--format=tar", commit, ".")
+    archive = ask_git(root, "archive", "--format=tar", commit, ".", timeout=60)
     if archive is None:
         return None
     try:

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["GitState", "git_state"]
+__all__ = ["GitState", "ask_git", "git_state"]
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,10 @@ class GitState:
 
 def git_state(folder: Path) -> GitState:
     """The state of the repository that holds a folder. In CI the branch comes from the environment."""
-    git = shutil.which("git")
-    if git is None:
-        return GitState()
 
     def ask(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(  # noqa: S603 - an argument list, nothing from outside
-                [git, *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=False
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
+        said = ask_git(folder, *arguments)
+        return None if said is None else said.decode("utf-8", "replace").strip()
 
     commit = ask("rev-parse", "HEAD")
     if commit is None:
@@ -47,3 +39,17 @@ def git_state(folder: Path) -> GitState:
         branch = ""
     dirty = bool(ask("status", "--porcelain", "--untracked-files=no"))
     return GitState(commit, branch or "", dirty, proposed or bool(head))
+
+
+def ask_git(folder: Path, *arguments: str, timeout: float = 10) -> bytes | None:
+    """What git prints in a folder; None where there is no git, or it refuses or takes too long."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    try:
+        done = subprocess.run(  # noqa: S603 - an argument list, nothing from outside
+            [git, *arguments], cwd=folder, capture_output=True, timeout=timeout, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout if done.returncode == 0 else None
