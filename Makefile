@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+# where it is set every process that is started compiles all of evalkit anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint bench lock clean help
 
