@@ -51,5 +51,10 @@ def test_a_tag_is_no_branch(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (state.branch, state.proposed) == ("", False)
 
 
+def test_a_branch_whose_name_is_no_utf_8_is_shown_as_well_as_it_goes(checkout: Path) -> None:
+    subprocess.run(["git", "checkout", "-q", "-b", b"caf\xe9"], cwd=checkout, check=True)
+    assert git_state(checkout).branch == "caf\N{REPLACEMENT CHARACTER}"
+
+
 def test_outside_of_a_repository_nothing_is_known(tmp_path: Path) -> None:
     assert git_state(tmp_path) == GitState()
