@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -22,7 +23,7 @@ from evalkit.errors import ConfigError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["FileModel", "Texts", "YamlFile", "parse", "read_yaml", "short_form"]
+__all__ = ["FileModel", "Texts", "YamlFile", "parse", "read_shipped", "read_yaml", "short_form"]
 
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The same in C where the platform has it: ten times faster."""
@@ -123,6 +124,12 @@ def read_yaml(path: str | os.PathLike[str]) -> YamlFile:
     except yaml.YAMLError as error:
         raise ConfigError(f"not valid YAML: {error}", file=file) from None
     return YamlFile(file, data if data is not None else {}, lines)
+
+
+def read_shipped(package: str, name: str) -> Any:
+    """The data of a YAML file that ships with a package. It is right: there is no place of an error to be named."""
+    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
+    return yaml.load(text, _BASE)  # noqa: S506 - one of two safe loaders
 
 
 def _lines(

@@ -6,11 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib import resources
 from typing import Any
 
-import yaml
-
+from evalkit.configfile import read_shipped
 from evalkit.language import normalise
 
 __all__ = ["Lexicon", "lexicon", "phrases"]
@@ -99,4 +97,4 @@ def phrases(language: str) -> Mapping[str, Any]:
 
 
 def _data(name: str) -> Any:
-    return yaml.safe_load(resources.files("evalkit.simulator").joinpath(name).read_text(encoding="utf-8"))
+    return read_shipped("evalkit.simulator", name)

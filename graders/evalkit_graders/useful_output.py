@@ -6,18 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any, ClassVar
 
-import yaml
-
+from evalkit.configfile import read_shipped
 from evalkit.grading import Grade, Grader
 from evalkit.grading.textual import normalise, sentences
 from evalkit.records import Case, Trace
 
 __all__ = ["UsefulOutput", "useful_end"]
 
-_FILE = resources.files("evalkit_graders").joinpath("filler.yaml")
 _MOST_WORDS = 16
 _MARKS = re.compile(r"^[\s#>*_\-–—:.,!?…。！？，]+$")
 _LEADING = re.compile(r"^[\s#>*_\-–—\"'“„«¡¿]+")
@@ -101,7 +98,7 @@ def _is_filler(sentence: str) -> bool:
 
 @cache
 def _filler() -> Mapping[str, tuple[str, ...]]:
-    data: dict[str, dict[str, list[str]]] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    data: dict[str, dict[str, list[str]]] = read_shipped("evalkit_graders", "filler.yaml")
     kinds: dict[str, Any] = {"alone": [], "beginnings": []}
     for lists in data.values():
         for kind, texts in lists.items():

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from importlib import resources
 from typing import Any
 
-import yaml
-
+from evalkit.configfile import read_shipped
 from evalkit.grading.textual import normalise, stems
 
 __all__ = ["content", "light_stems", "places_of", "stem_of", "vocabulary", "words_of"]
@@ -20,8 +18,7 @@ _WORD = re.compile(r"[^\W\d_]{1,40}|\d{1,40}")
 
 @cache
 def _file() -> Mapping[str, Any]:
-    text = resources.files("evalkit_graders.groundedness").joinpath("words.yaml").read_text(encoding="utf-8")
-    found: Mapping[str, Any] = yaml.safe_load(text)
+    found: Mapping[str, Any] = read_shipped("evalkit_graders.groundedness", "words.yaml")
     return found
 
 

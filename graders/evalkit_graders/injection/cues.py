@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
-from importlib import resources
 from typing import Any
 
-import yaml
-
+from evalkit.configfile import read_shipped
 from evalkit.grading.textual import normalise
 
 __all__ = ["acts_named", "delegates", "gives_orders", "plain", "planted_cues", "wants_said", "warns"]
@@ -62,8 +60,7 @@ def acts_named(text: str) -> frozenset[str]:
 
 @cache
 def _data() -> Mapping[str, Any]:
-    text = resources.files("evalkit_graders.injection").joinpath("cues.yaml").read_text(encoding="utf-8")
-    loaded: Mapping[str, Any] = yaml.safe_load(text)
+    loaded: Mapping[str, Any] = read_shipped("evalkit_graders.injection", "cues.yaml")
     return loaded
 
 

@@ -6,11 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Literal
 
-import yaml
-
+from evalkit.configfile import read_shipped
 from evalkit.grading.textual import normalise
 from evalkit_graders.refusal.literals import alternatives, needed
 
@@ -123,6 +121,5 @@ def _of_language(cue: Cue, language: str) -> tuple[_Expression, ...]:
 
 @cache
 def _data() -> dict[str, dict[str, Sequence[str]]]:
-    file = resources.files("evalkit_graders.refusal").joinpath("cues.yaml")
-    data: dict[str, dict[str, Sequence[str]]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    data: dict[str, dict[str, Sequence[str]]] = read_shipped("evalkit_graders.refusal", "cues.yaml")
     return data
