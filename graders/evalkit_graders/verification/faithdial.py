@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-from evalkit.grading.verification import Figure, Verification
-from evalkit_graders.verification.grounded import agreement, cross_fitted, graded, read_rows
+from evalkit_graders.verification.grounded import verification_by_source
 
 __all__ = ["VERIFICATION"]
 
-FILE = "faithdial_audit.parquet"
-DATA = ("faithdial", "FaithDial audit")
-
-
-def measure(folder: Path) -> Iterator[Figure]:
-    """AUROC without training, and of calibrations that are cross-fitted by source."""
-    answers = graded(read_rows(folder / FILE))
-    yield from agreement(answers, answers.value, "without training", data=DATA, goals={}, each=False)
-    held = cross_fitted(answers, by_model=False)
-    note = "a calibration for each domain, ten folds by source"
-    yield from agreement(answers, held, "calibrated, source held out", data=DATA, goals={}, note=note, each=False)
-
-
-VERIFICATION = Verification(
-    name="faithdial",
-    graders=("groundedness",),
-    files=(FILE,),
+VERIFICATION = verification_by_source(
+    "faithdial",
+    "faithdial_audit.parquet",
+    "FaithDial audit",
     about="Replies of dialogue models and people, judged by experts against the knowledge given (FaithDial, MIT).",
-    measure=measure,
 )

@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from evalkit.grading.verification import Figure
+from evalkit.grading.verification import Figure, Verification
 from evalkit.records import Case, Message, RetrievedDocument, Trace
 from evalkit.stats.agreement import auroc, bootstrap
 from evalkit_graders.groundedness import Groundedness, check_answer, features_of, fit, value_of
 
-__all__ = ["Answers", "Floats", "agreement", "case_and_trace", "cross_fitted", "graded", "read_rows"]
+__all__ = [
+    "Answers", "Floats", "agreement", "case_and_trace", "cross_fitted", "graded", "read_rows", "verification_by_source",
+]  # fmt: skip
 
 _FOLDS, _SEED = 10, 0
 
@@ -61,7 +63,8 @@ def cross_fitted(answers: Answers, *, by_model: bool, content_only: bool = False
     """Probability of each answer by calibrations that saw neither its prompt nor, with ``by_model``, its model."""
     prompts = list(dict.fromkeys(answers.prompt))
     order = np.random.default_rng(_SEED).permutation(len(prompts)) % _FOLDS
-    fold = np.array([dict(zip(prompts, order, strict=True))[prompt] for prompt in answers.prompt])
+    fold_of = dict(zip(prompts, order, strict=True))
+    fold = np.array([fold_of[prompt] for prompt in answers.prompt])
     found = np.full(len(answers.prompt), np.nan)
     for task in dict.fromkeys(answers.task.tolist()):
         for part in range(_FOLDS):
@@ -119,3 +122,25 @@ def agreement(
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of a file that have a verdict."""
     return [row for row in pq.read_table(path).to_pylist() if row["label_grounded"] is not None]
+
+
+def verification_by_source(name: str, file: str, title: str, about: str) -> Verification:
+    """A measurement on data of another kind, whose prompts are sources.
+
+    AUROC without training, and of calibrations that are cross-fitted by source.
+
+    Args:
+        name: Its name.
+        file: The file of the data.
+        title: The data as a reader knows it.
+        about: The data, its source and licence.
+    """
+
+    def measure(folder: Path) -> Iterator[Figure]:
+        answers, data = graded(read_rows(folder / file)), (name, title)
+        yield from agreement(answers, answers.value, "without training", data=data, goals={}, each=False)
+        held = cross_fitted(answers, by_model=False)
+        note = "a calibration for each domain, ten folds by source"
+        yield from agreement(answers, held, "calibrated, source held out", data=data, goals={}, note=note, each=False)
+
+    return Verification(name=name, graders=(Groundedness.name,), files=(file,), about=about, measure=measure)
