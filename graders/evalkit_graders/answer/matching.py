@@ -12,9 +12,10 @@ from evalkit.records import AnswerMatch, Json
 from evalkit_graders.answer.choices import choice
 from evalkit_graders.answer.folding import folded
 from evalkit_graders.answer.marked import boxed, marked
-from evalkit_graders.answer.members import common, in_order, members
+from evalkit_graders.answer.members import common, members
 from evalkit_graders.answer.numbers import Taken, chosen, fits
 from evalkit_graders.answer.structured import NOTHING, Place, differing, leaves, parsed
+from evalkit_graders.similarity.measures import lcs_length
 
 __all__ = ["Reading", "Result", "matched"]
 
@@ -94,7 +95,7 @@ def _set(answer: str, match: AnswerMatch, _: Reading) -> Result:
     raw = members(answer, match.texts)
     found = [folded(item, match.fold) for item in raw]
     wanted = [folded(item, match.fold) for item in match.texts]
-    shared = (in_order if match.ordered else common)(wanted, found)
+    shared = (lcs_length if match.ordered else common)(wanted, found)
     if shared == len(wanted) == len(found):
         return Result(1.0)
     missing = [text for text, item in zip(match.texts, wanted, strict=True) if item not in found]

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-__all__ = ["common", "in_order", "members"]
+__all__ = ["common", "members"]
 
 _LINE = re.compile(r"^[ \t]{0,12}(?:[-*•‣]|\d{1,3}[.)])[ \t]+(\S.*)$", re.MULTILINE)
 _SEPARATOR = re.compile(r"[,;、，；\n]")
@@ -45,13 +45,3 @@ def members(text: str, known: Sequence[str] = ()) -> list[str]:
 def common(wanted: Sequence[str], found: Sequence[str]) -> int:
     """How many members two lists share, whatever their order; one that comes twice counts twice."""
     return sum((Counter(wanted) & Counter(found)).values())
-
-
-def in_order(wanted: Sequence[str], found: Sequence[str]) -> int:
-    """How many members two lists share in one order: their longest common subsequence."""
-    row = [0] * (len(found) + 1)
-    for item in wanted:
-        before = 0
-        for place, other in enumerate(found, start=1):
-            before, row[place] = row[place], before + 1 if item == other else max(row[place], row[place - 1])
-    return row[-1]
