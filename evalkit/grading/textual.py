@@ -8,14 +8,14 @@ from functools import lru_cache
 
 from evalkit.language import language_of, normalise, numbers, plain_number, sentences, stems, ungrouped
 
-__all__ = ["canonical", "contains", "language_of", "normalise", "numbers", "sentences", "stems"]
+__all__ = ["NO_BLANKS", "canonical", "contains", "language_of", "normalise", "numbers", "sentences", "stems"]
 
 _CURRENCIES = {"€": "eur", "$": "usd", "£": "gbp", "¥": "jpy", "euro": "eur", "euros": "eur", "dollar": "usd",
                "dollars": "usd", "pound": "gbp", "pounds": "gbp"}  # fmt: skip
 _NUMBER = r"\d[\d.,]{0,30}\d|\d"
 """Bounded, because a run of digits without end would be tried from each of its digits."""
-_NO_BLANKS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-"""Scripts without blanks between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
+NO_BLANKS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Scripts without blanks between words, for a class of a pattern: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 _AMOUNT_BEFORE = re.compile(rf"(€|\$|£|¥|\beur\b|\busd\b|\bgbp\b|\bchf\b)\s*({_NUMBER})")
 _AMOUNT_AFTER = re.compile(rf"({_NUMBER})\s*(€|\$|£|¥|\beuros?\b|\bdollars?\b|\bpounds?\b)")
 _PERCENT = re.compile(r"(?<=\d)\s*(?:%|percent\b|per cent\b|prozent\b|pour cent\b|por ciento\b)")
@@ -25,7 +25,7 @@ _MONEY = ("€", "$", "£", "¥", "eur", "usd", "gbp", "chf", "dollar", "pound")
 _SHARES = ("%", "percent", "per cent", "prozent", "pour cent", "por ciento")
 _ASCII_TOKEN = re.compile(r"\d+(?:\.\d+)?|[a-z]+|%", re.ASCII)
 """The same as ``_TOKEN`` in a text of ASCII in lower case."""
-_TOKEN = re.compile(rf"\d+(?:\.\d+)?|[{_NO_BLANKS}]|[^\W\d_{_NO_BLANKS}]+|%|§")
+_TOKEN = re.compile(rf"\d+(?:\.\d+)?|[{NO_BLANKS}]|[^\W\d_{NO_BLANKS}]+|%|§")
 
 
 @lru_cache(maxsize=512)

@@ -7,13 +7,13 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
-from evalkit.grading.textual import canonical
+from evalkit.grading.textual import NO_BLANKS, canonical
 from evalkit_graders.safety.plaintext import plain
 
 __all__ = ["copied_figures", "copied_words", "quoted"]
 
-_NO_BLANKS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-"""Scripts without blanks between words: each sign counts as one."""
+_NO_BLANKS = re.compile(rf"[{NO_BLANKS}]")
+"""Each such sign counts as a word."""
 _SIGNS = re.compile(
     r"[\u0080-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u2000-\u206f\u20a0-\u20cf\u2100-\u2bff\u3000-\u303f]"
 )

@@ -11,10 +11,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from evalkit.grading.textual import NO_BLANKS
+
 __all__ = ["chrf", "lcs_length", "rouge_l", "token_f1", "words"]
 
-_NO_BLANKS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_NO_BLANKS}]|[^\W_{_NO_BLANKS}]+")
+_WORD = re.compile(rf"[{NO_BLANKS}]|[^\W_{NO_BLANKS}]+")
 _ARTICLES = frozenset({"a", "an", "the"})
 _ORDER = 6
 _BETA = 2.0
