@@ -7,7 +7,6 @@ sources and the whole answer and marks what is made up (LettuceDetect, Kovács a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -17,6 +16,7 @@ from evalkit.errors import GraderError
 from evalkit.grading import Grade
 from evalkit.grading.textual import sentences, stems
 from evalkit.records import Case, Trace
+from evalkit_graders.groundedness.sources import sources_of
 from evalkit_graders.local_model.parameters import LocalModelGrader
 from evalkit_graders.refusal import kind_of_sentence
 
@@ -87,7 +87,7 @@ class ModelGroundedness(LocalModelGrader):
 
     def grade(self, case: Case, trace: Trace) -> Grade | None:
         """Not applicable where there are no sources, or where the answer makes no claim (a refusal, a question)."""
-        sources = _sources(trace)
+        sources = [part.text.strip() for part in sources_of(case, trace) if part.kind != "said"]
         if not sources or case.expect.behaviour in ("refuse", "clarify", "escalate"):
             return None
         claims = [text for text in sentences(trace.answer) if _claims(text)]
@@ -202,11 +202,3 @@ def _claims(sentence: str) -> bool:
         and not sentence.rstrip().endswith("?")
         and kind_of_sentence(sentence) is None
     )  # fmt: skip
-
-
-def _sources(trace: Trace) -> list[str]:
-    """The texts of documents and of tool results."""
-    texts = [f"{document.title}\n{document.text}" for document in trace.documents]
-    results = [event.result for event in trace.tool_events if event.result not in (None, [], {})]
-    texts += [found if isinstance(found, str) else json.dumps(found, ensure_ascii=False) for found in results]
-    return [text.strip() for text in texts if text.strip()]
