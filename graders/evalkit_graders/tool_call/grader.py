@@ -10,8 +10,8 @@ from evalkit.grading import Grade, Grader
 from evalkit.jsonschemas import value_faults
 from evalkit.records import Case, Severity, ToolCall, ToolEvent, ToolExpectation, ToolSpec, Trace
 from evalkit.toolcalls import DecodeError, find_calls
-from evalkit_graders.tool_call.matching import Difference, Made, Outcome, compare, short
-from evalkit_graders.tool_call.values import Equality
+from evalkit_graders.tool_call.matching import Difference, Made, Outcome, compare
+from evalkit_graders.tool_call.values import Equality, short
 
 __all__ = ["ToolCallValidity"]
 

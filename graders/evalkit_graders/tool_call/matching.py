@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evalkit.records import ExpectedCall, Json, ToolCall
-from evalkit_graders.tool_call.values import Equality, unlike
+from evalkit_graders.tool_call.values import Equality, short, unlike
 
 __all__ = ["Difference", "Made", "Outcome", "compare"]
 
@@ -53,11 +53,6 @@ class Outcome:
     def kinds(self) -> dict[str, int]:
         """How often each kind of difference occurs."""
         return dict(Counter(difference.label for difference in self.differences))
-
-
-def short(name: str, limit: int = 60) -> str:
-    """A name as it is shown."""
-    return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
 def compare(path: Sequence[ExpectedCall], made: Sequence[Made], order: str, equality: Equality) -> Outcome | None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from evalkit.records import Json
 
-__all__ = ["Equality", "NumberMode", "TextMode", "Unlike", "kind_of", "shown", "unlike"]
+__all__ = ["Equality", "NumberMode", "TextMode", "Unlike", "kind_of", "short", "shown", "unlike"]
 
 TextMode: TypeAlias = Literal["normalised", "lenient", "exact"]
 NumberMode: TypeAlias = Literal["equal", "strict"]
@@ -144,7 +144,7 @@ def _first_inside(given: Json, wanted: Json, equality: Equality, declared: Json)
             inner = _property(declared, key)
             a, b = given.get(key, _ABSENT), wanted.get(key, _ABSENT)
             if a is _ABSENT or b is _ABSENT or not equality.same(a, b, inner):
-                return f".{_short(str(key), 40)}", a, b, inner
+                return f".{short(str(key), 40)}", a, b, inner
     if isinstance(given, (list, tuple)) and isinstance(wanted, (list, tuple)) and len(given) == len(wanted):
         inner = _items(declared)
         for index, (a, b) in enumerate(zip(given, wanted, strict=True)):
@@ -163,12 +163,13 @@ def shown(value: Json) -> str:
         )
     except (TypeError, ValueError, RecursionError):
         return f"a value of type {kind_of(value)}"
-    return _short(text, _LONGEST)
+    return short(text, _LONGEST)
 
 
 def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else repr(value)[:_LONGEST]
 
 
-def _short(text: str, limit: int) -> str:
+def short(text: str, limit: int = 60) -> str:
+    """A name or a value as it is shown."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
