@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from evalkit.fingerprint import fingerprint
@@ -98,7 +99,7 @@ class Judge(Grader):
         told = fingerprint("judge/prompt", [PROMPT_PARTS, self._rubric.plain])
         object.__setattr__(self, "prompt", told)
 
-    @property
+    @cached_property
     def _rubric(self) -> Rubric:
         return make_rubric(self.rubric, self.scale)
 
