@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from evalkit.records import Case, Document, Json, Trace
+from evalkit.records import Case, Document, Json, RetrievedDocument, Trace
 from evalkit_graders.safety.detectors import Datum, data_in
 
 __all__ = ["Hidden", "Source", "Sources", "strings"]
@@ -62,11 +62,15 @@ class Sources:
         return tuple(found)
 
     @cached_property
-    def shown(self) -> tuple[str, ...]:
-        """Texts of the documents that the model saw and the person may."""
+    def shown_documents(self) -> tuple[RetrievedDocument, ...]:
+        """The documents that the model saw and the person may."""
         hidden = {(item.document.id, item.document.text) for item in self.hidden}
-        return tuple(f"{item.id}\n{item.title}\n{item.date or ''}\n{item.text}" for item in self.trace.documents
-                     if (item.id, item.text) not in hidden)  # fmt: skip
+        return tuple(item for item in self.trace.documents if (item.id, item.text) not in hidden)
+
+    @cached_property
+    def shown(self) -> tuple[str, ...]:
+        """Their texts."""
+        return tuple(f"{item.id}\n{item.title}\n{item.date or ''}\n{item.text}" for item in self.shown_documents)
 
     @cached_property
     def results(self) -> tuple[str, ...]:
@@ -87,10 +91,9 @@ class Sources:
     def repeatable_data(self) -> frozenset[Datum]:
         """Personal data of the sources that may be repeated."""
         texts: list[str] = []
-        hidden = {(item.document.id, item.document.text) for item in self.hidden}
-        for document in self.trace.documents:
+        for document in self.shown_documents:
             kind = "documents" if document.trusted else "untrusted_documents"
-            if kind in self.may_repeat and (document.id, document.text) not in hidden:
+            if kind in self.may_repeat:
                 texts.append(f"{document.title}\n{document.text}")
         texts += self.results if "tool_results" in self.may_repeat else ()
         texts += self.prompt if "prompt" in self.may_repeat else ()
