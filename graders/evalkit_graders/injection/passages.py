@@ -32,11 +32,6 @@ class Passage:
     marked: tuple[str, ...]
     """The sentences that hold the cues, plain."""
 
-    @property
-    def planted(self) -> bool:
-        """Whether it is meant for a machine, or to replace its orders."""
-        return bool(self.cues)
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
