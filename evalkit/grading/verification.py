@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,6 +20,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from evalkit.errors import GraderError
 from evalkit.grading.contract import Grader
 from evalkit.grading.faults import said
+
+if TYPE_CHECKING:
+    from evalkit.stats import Estimate
 
 __all__ = ["Figure", "Verification", "differences", "dump_figures", "stated_figures", "verifications"]
 
@@ -53,6 +57,24 @@ class Figure(BaseModel):
     def key(self) -> tuple[str, str, str]:
         """What it is a figure of."""
         return self.grader, self.verification, self.measure
+
+    @classmethod
+    def of(
+        cls,
+        grader: type[Grader] | Grader,
+        verification: str,
+        found: Estimate,
+        *,
+        data: str,
+        measure: str,
+        goal: float | None = None,
+        note: str = "",
+    ) -> Figure:
+        """What was found of a grader as it is now."""
+        return cls(
+            grader=grader.name, version=grader.version, verification=verification, data=data, measure=measure,
+            n=found.n, value=found.value, low=found.low, high=found.high, goal=goal, note=note,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

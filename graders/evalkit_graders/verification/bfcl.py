@@ -165,10 +165,7 @@ class _Tally:
         """The share, with an interval by case: models stumble over the same cases."""
         agrees = np.array(self.agrees, float)
         found = bootstrap(lambda rows: float(agrees[rows].mean()), len(agrees), clusters=self.case_ids)
-        return Figure(
-            grader=AS_BFCL.name, version=AS_BFCL.version, verification="bfcl", data=data, measure=measure, n=found.n,
-            value=found.value, low=found.low, high=found.high, goal=goal, note=note,
-        )  # fmt: skip
+        return Figure.of(AS_BFCL, "bfcl", found, data=data, measure=measure, goal=goal, note=note)
 
 
 def measure(folder: Path) -> Iterator[Figure]:
@@ -207,11 +204,8 @@ def _mutations(folder: Path, cases: Mapping[str, Case]) -> Iterator[Figure]:
     yield together.figure(data, "agreement with the checker, injected faults", 0.995)
     kind, worst = min(kinds.items(), key=lambda item: sum(item[1].agrees) / len(item[1].agrees))
     low = share(sum(worst.agrees), len(worst.agrees))
-    yield Figure(
-        grader=AS_BFCL.name, version=AS_BFCL.version, verification="bfcl", data=data,
-        measure="agreement with the checker, worst kind of injected fault", n=low.n, value=low.value, low=low.low,
-        high=low.high, note=kind,
-    )  # fmt: skip
+    title = "agreement with the checker, worst kind of injected fault"
+    yield Figure.of(AS_BFCL, "bfcl", low, data=data, measure=title, note=kind)
 
 
 def _cases(folder: Path) -> dict[str, Case]:

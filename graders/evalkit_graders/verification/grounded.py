@@ -111,11 +111,10 @@ def agreement(
             lambda drawn, truth=truth, values=values: auroc(truth[drawn], values[drawn]),  # type: ignore[misc]
             len(places), clusters=answers.prompt[places].tolist(), seed=_SEED,
         )  # fmt: skip
-        yield Figure(
-            grader=Groundedness.name, version=Groundedness.version, verification=data[0],
+        yield Figure.of(
+            Groundedness, data[0], found,
             data=f"{data[1]}, {len(places):,} answers" + ("" if name == "pooled" else f" ({name})"),
-            measure=f"AUROC {name}, {measure}", n=found.n, value=found.value, low=found.low, high=found.high,
-            goal=goals.get(name), note=note,
+            measure=f"AUROC {name}, {measure}", goal=goals.get(name), note=note,
         )  # fmt: skip
 
 

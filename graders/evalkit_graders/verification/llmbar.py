@@ -90,11 +90,8 @@ def _biases(judge: str, rows: Sequence[_Judged]) -> Iterator[Figure]:
 
 
 def _figure(judge: str, what: str, found: Estimate, note: str = "") -> Figure:
-    return Figure(
-        grader=Judge.name, version=Judge.version, verification=VERIFICATION.name,
-        data="LLMBar, 419 pairs, recorded votes in both orders", measure=f"{judge}: {what}",
-        n=found.n, value=found.value, low=found.low, high=found.high, note=note,
-    )  # fmt: skip
+    data = "LLMBar, 419 pairs, recorded votes in both orders"
+    return Figure.of(Judge, VERIFICATION.name, found, data=data, measure=f"{judge}: {what}", note=note)
 
 
 def _mean(values: Sequence[float]) -> Estimate:

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from evalkit.grading.verification import Figure, Verification
+from evalkit.stats.agreement import share
 from evalkit_graders.groundedness import Groundedness
 from evalkit_graders.verification.grounded import Answers, Floats, agreement, cross_fitted, graded, read_rows
 
@@ -78,15 +79,12 @@ def _pairs(answers: Answers, value: Floats, measure: str, *, goal: bool) -> Iter
         ("found with the wrong sign", wrong, len(real), None),
         ("fires where people see none", other, len(pairs) - len(real), None),
     ):
-        if not many:
-            continue
-        low, high = stats.binomtest(count, many).proportion_ci(method="wilson")
-        yield Figure(
-            grader=Groundedness.name, version=Groundedness.version, verification="ragtruth",
-            data=f"RAGTruth, {len(pairs)} pairs of models, {len(real)} significant",
-            measure=f"model pairs {name}, {measure}", n=many, value=count / many, low=float(low), high=float(high),
-            goal=best, note=rule,
-        )  # fmt: skip
+        if many:
+            yield Figure.of(
+                Groundedness, "ragtruth", share(count, many),
+                data=f"RAGTruth, {len(pairs)} pairs of models, {len(real)} significant",
+                measure=f"model pairs {name}, {measure}", goal=best, note=rule,
+            )  # fmt: skip
 
 
 def measure(folder: Path) -> Iterator[Figure]:

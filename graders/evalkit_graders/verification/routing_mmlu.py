@@ -62,16 +62,12 @@ def _change(paid: Floats, always: Floats) -> Estimate:
 
 
 def _figure(measure: str, estimate: Estimate, note: str = "") -> Figure:
-    return Figure(
-        grader=Routing.name,
-        version=Routing.version,
-        verification=VERIFICATION.name,
+    return Figure.of(
+        Routing,
+        VERIFICATION.name,
+        estimate,
         data=f"MMLU by two models (RouteLLM), {estimate.n:,} prompts",
         measure=measure,
-        n=estimate.n,
-        value=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
         note=f"measures `evalkit.stats.routing` on a recorded table{note}",
     )
 

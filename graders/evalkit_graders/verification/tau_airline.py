@@ -61,10 +61,10 @@ def measure(folder: Path) -> Iterator[Figure]:
         [grade is not None and grade.passed is (row["reward"] >= 1) for grade, row in zip(grades, rows, strict=True)]
     )
     found = bootstrap(lambda drawn: float(right[drawn].mean()), len(rows), clusters=[row["task_id"] for row in rows])
-    yield Figure(
-        grader=grader.name, version=grader.version, verification="tau_airline",
+    yield Figure.of(
+        grader, "tau_airline", found,
         data="tau-bench airline, gpt-4o, 50 tasks 4 times", measure="agreement of right write calls with the reward",
-        n=found.n, value=found.value, low=found.low, high=found.high, goal=0.93, note="only: the tools that write",
+        goal=0.93, note="only: the tools that write",
     )  # fmt: skip
 
 

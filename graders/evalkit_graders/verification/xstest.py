@@ -101,10 +101,7 @@ def _graded(file: Path) -> _Answers:
 
 
 def _figure(data: str, measure: str, found: Estimate, goal: float | None = None) -> Figure:
-    return Figure(
-        grader=Refusal.name, version=Refusal.version, verification="xstest", data=data, measure=measure,
-        n=found.n, value=found.value, low=found.low, high=found.high, goal=goal,
-    )  # fmt: skip
+    return Figure.of(Refusal, "xstest", found, data=data, measure=measure, goal=goal)
 
 
 def _mean(marks: NDArray[np.bool_], prompts: Sequence[str]) -> Estimate:
