@@ -26,17 +26,27 @@ _ENDINGS = (
 _MARKS: Mapping[str, str] = {"de": "äöüß", "fr": "èêàùçœ", "es": "ñ¿¡áíóú"}
 
 
-@lru_cache(maxsize=1024)
+class _Plain(dict[int, str | None]):
+    """A table of ``str.translate`` that drops accents and invisible characters, and learns the rest as it is met."""
+
+    def __missing__(self, code: int) -> str | None:
+        sign = chr(code)
+        dropped = unicodedata.combining(sign) or unicodedata.category(sign) == "Cf"
+        self[code] = found = None if dropped else sign
+        return found
+
+
+_PLAIN = _Plain()
+
+
 def normalise(text: str) -> str:
     """Lower case without accents and invisible characters; ß becomes ss."""
-    if text.isascii():
-        return text.lower()
-    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    return "".join(
-        character
-        for character in decomposed
-        if not unicodedata.combining(character) and unicodedata.category(character) != "Cf"
-    )
+    return text.lower() if text.isascii() else _normalised(text)
+
+
+@lru_cache(maxsize=4096)
+def _normalised(text: str) -> str:
+    return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold()).translate(_PLAIN)
 
 
 def _stem(word: str) -> str:

@@ -28,7 +28,8 @@ class Clause:
 
 def has_negation(text: str) -> bool:
     """Whether a text denies anything."""
-    return bool(_ENGLISH.search(text)) or any(normalise(word) in vocabulary("negations") for word in words_of(text))
+    negations = vocabulary("negations")
+    return bool(_ENGLISH.search(text)) or not negations.isdisjoint(map(normalise, words_of(text)))
 
 
 def clauses(text: str) -> list[Clause]:

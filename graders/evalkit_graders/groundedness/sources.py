@@ -152,7 +152,7 @@ class Sources:
     @cached_property
     def spelled(self) -> frozenset[str]:
         """All words in lower case."""
-        return frozenset(normalise(word) for word in words_of(self.text))
+        return frozenset(map(normalise, set(words_of(self.text))))
 
     def negated(self, place: int) -> bool:
         """Whether the passage denies something."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from evalkit.grading.textual import normalise, numbers
 from evalkit_graders.groundedness.text import places_of
@@ -83,9 +84,13 @@ def without(text: str, places: Iterable[tuple[int, int]]) -> str:
 def numbers_of(text: str) -> list[str]:
     """Numbers of a text in one form, and those from two to twelve that are written as words."""
     found = [canonical_number(number) for number in numbers(text)] if any(map(str.isdigit, text)) else []
-    counts = places_of("counts")
-    found += [str(place) for word in _COUNT_WORD.findall(text) if (place := counts.get(normalise(word), 0)) > 1]
+    found += [str(count) for count in map(_count_of, _COUNT_WORD.findall(text)) if count > 1]
     return found
+
+
+@lru_cache(maxsize=65_536)
+def _count_of(word: str) -> int:
+    return places_of("counts").get(normalise(word), 0)
 
 
 def canonical_number(number: float) -> str:
