@@ -18,7 +18,7 @@ from evalkit.gate.locations import LEVELS, locations
 from evalkit.gate.report import Report
 from evalkit.gate.verdict import worst
 from evalkit.text import excerpt, log_safe, scrub
-from evalkit_reports.common import reason
+from evalkit_reports.common import reason, row
 
 __all__ = ["render"]
 
@@ -37,7 +37,7 @@ def render(report: Report) -> str:
 
 def _nothing_judged() -> dict[str, Any]:
     return {
-        "tool": _tool([{"id": _VERDICT, "shortDescription": {"text": "The verdict"}}]),
+        "tool": _tool([_verdict_rule()]),
         "invocations": [{"executionSuccessful": False, "exitCodeDescription": worst([])}],
         "results": [{"ruleId": _VERDICT, "ruleIndex": 0, "level": "error", "message": {"text": "Nothing was judged."}}],
     }
@@ -47,7 +47,7 @@ def _run(report: Report, verdict: Verdict) -> dict[str, Any]:
     deciding = [rule for rule in verdict.rules if rule.status in LEVELS]
     rules = {rule.id: _rule(rule) for rule in verdict.rules}
     if not deciding and verdict.verdict not in ("PASS", "PASS with notes"):
-        rules[_VERDICT] = {"id": _VERDICT, "shortDescription": {"text": "The verdict"}}
+        rules[_VERDICT] = _verdict_rule()
     order = {rule_id: number for number, rule_id in enumerate(rules)}
     found = list(_results(report, verdict, deciding, order))
     run: dict[str, Any] = {
@@ -80,10 +80,23 @@ def _invocation(verdict: Verdict, results: int) -> dict[str, Any]:
 
 
 def _rule(rule: RuleResult) -> dict[str, Any]:
+    name = _text(rule.id, 200)
+    limit = _text(row(rule).limit, 200)
+    asked = f"What the gate asks of {name}: {limit}." if limit else f"The gate looks at {name}."
+    return _described(name, f"Gate rule {name}", asked) | {"defaultConfiguration": {"level": "error"}}
+
+
+def _verdict_rule() -> dict[str, Any]:
+    return _described(_VERDICT, "The verdict", "The verdict on the whole change, where no single rule tells of it.")
+
+
+def _described(name: str, short: str, full: str) -> dict[str, Any]:
+    """A rule with all the texts that GitHub's code scanning asks for."""
     return {
-        "id": _text(rule.id, 200),
-        "shortDescription": {"text": f"Gate rule {_text(rule.id, 200)}"},
-        "defaultConfiguration": {"level": "error"},
+        "id": name,
+        "shortDescription": {"text": short},
+        "fullDescription": {"text": full},
+        "help": {"text": f"{full} The report shows the cases; so does evalkit show RUN --blocking."},
     }
 
 

@@ -34,7 +34,19 @@ def each(items: dict[str, Any], **more: Any) -> dict[str, Any]:
 REGION = closed(("startLine",), startLine={"type": "integer", "minimum": 1})
 ARTIFACT = closed(uri={"type": "string", "pattern": r"^[A-Za-z0-9._~!$&'()*+,;=@%/-]+$"}, uriBaseId={"type": "string"})
 LOCATION = closed(physicalLocation=closed(("artifactLocation",), artifactLocation=ARTIFACT, region=REGION))
-RULE = closed(("id",), id={"type": "string"}, shortDescription=MESSAGE, defaultConfiguration=closed(level=LEVEL))
+RULE = closed(
+    (
+        "id",
+        "shortDescription",
+        "fullDescription",
+        "help",
+    ),  # the last three are asked for by GitHub, not by the standard
+    id={"type": "string"},
+    shortDescription=MESSAGE,
+    fullDescription=MESSAGE,
+    help=MESSAGE,
+    defaultConfiguration=closed(level=LEVEL),
+)
 DRIVER = closed(
     ("name",), name={"type": "string"}, semanticVersion={"type": "string"}, rules=each(RULE, uniqueItems=True)
 )

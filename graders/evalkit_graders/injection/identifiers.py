@@ -11,6 +11,8 @@ from evalkit_graders.injection.cues import plain
 
 __all__ = ["Haystack", "Identifier", "host_of", "identifiers_of", "links_of", "same"]
 
+_MASKED = re.compile(r"\[(?P<kind>[a-z_]{2,24}):[0-9a-f]{8}\]")
+"""What stands in a stored trace for an address or an account: the same for the same value."""
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}")
 _LINK = re.compile(
     r"(?:https?://|www\.)[^\s<>\"'()\[\]{}]{3,300}"
@@ -37,7 +39,7 @@ class Identifier:
     """Something named; ``strong`` where it hardly stands in another text by chance."""
 
     kind: str
-    """email, link, account, number, code, quoted, name, date"""
+    """email, link, account, number, code, quoted, name, date, or the kind that a mask states"""
     text: str
     strong: bool
 
@@ -72,7 +74,9 @@ def identifiers_of(text: str) -> tuple[Identifier, ...]:
 
 
 def _all(text: str) -> Iterator[Identifier]:
-    rest = text
+    for match in _MASKED.finditer(text):
+        yield Identifier(match["kind"], match.group(), True)
+    rest = _MASKED.sub(" ", text)
     for kind, pattern in (("email", _EMAIL), ("link", _LINK), ("account", _ACCOUNT), ("number", _LONG_NUMBER)):
         for value in pattern.findall(rest):
             # a date looks like a long number
