@@ -146,7 +146,7 @@ def test_keys_move_open_search_and_take_filters_away(explored: Explored, opened:
     page.page.keyboard.press("/")
     page.page.keyboard.type("griddle")
     assert page.page.locator("#x-count").inner_text() == "1 of 24 cases"
-    assert "q=griddle" in page.page.url
+    page.page.wait_for_url(lambda url: "q=griddle" in url)
     page.page.keyboard.press("Escape")
     assert page.page.locator("#x-count").inner_text() == "24 of 24 cases"
     page.page.keyboard.press("?")

@@ -97,9 +97,8 @@ function sparkline(cases, row) {
 }
 
 class Pane {
-  constructor(box, tell) {
-    this.box = box;
-    this.tell = tell;
+  constructor(box, tell, link) {
+    Object.assign(this, { box, tell, link });
     this.mode = 0;
     this.row = -1;
   }
@@ -125,7 +124,7 @@ class Pane {
     const { cases, row } = this;
     const id = cases.ids[row];
     if (kind === 'accept' && (cases.flags[row] & 1)) { this.tell('Nobody can accept a failure of a critical case.'); return; }
-    const text = kind === 'link' ? location.href : kind === 'accept'
+    const text = kind === 'link' ? this.link() : kind === 'accept'
       ? `${command('accept', cases.run, '--case', id)} --reason "…" --owner "…"`
       : command('run', cases.workflow, '--cases', id, '--trials', '5');
     const write = navigator.clipboard ? navigator.clipboard.writeText(text) : Promise.reject();

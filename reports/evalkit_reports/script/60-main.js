@@ -8,7 +8,7 @@ async function main() {
   const tell = (text) => { live.textContent = ''; live.append(...shown(text)); };
   let state = {};
   let cases = null;
-  const pane = new Pane(control('pane'), tell);
+  const pane = new Pane(control('pane'), tell, link);
   const list = new List(control('list'), (row) => { write({ case: cases.ids[row] }); pane.open(cases, row); });
 
   function read() {
@@ -16,11 +16,19 @@ async function main() {
     return Object.fromEntries(PARTS.filter((name) => given.get(name)).map((name) => [name, given.get(name)]));
   }
 
+  // The address follows a moment later: to change it takes longer than to filter.
+  let late = 0;
   function write(change) {
     state = { ...state, ...change };
+    clearTimeout(late);
+    late = setTimeout(() => {
+      try { history.replaceState(null, '', link()); } catch { /* a sandbox may not let us; the list works without */ }
+    }, 100);
+  }
+
+  function link() {
     const kept = new URLSearchParams(PARTS.filter((name) => state[name]).map((name) => [name, state[name]]));
-    const hash = String(kept);
-    try { history.replaceState(null, '', `#${hash}`); } catch { /* a sandbox may not let us; the list works without */ }
+    return `${location.href.split('#')[0]}#${kept}`;
   }
 
   const options = (select, first, values) => {
