@@ -15,8 +15,12 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from evalkit.cli.main import invoke
+
+settings.register_profile("evalkit", deadline=None)  # how long an example takes says nothing on a shared machine
+settings.load_profile("evalkit")
 
 DOCUMENTS = {
     "returns": {

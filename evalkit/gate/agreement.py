@@ -8,7 +8,7 @@ from dataclasses import replace
 from evalkit.gate.verdict import RuleResult
 from evalkit.gate.words import count_of
 from evalkit.review import GraderAgreement
-from evalkit.stats import wilson
+from evalkit.stats import Estimate, wilson
 
 __all__ = ["agreement_results"]
 
@@ -44,7 +44,7 @@ def _result(grader: str, least: float, found: GraderAgreement | None) -> RuleRes
         differs = f"See where it differs: evalkit calibrate --grader {grader}."
         less = f"less than the {least:.0%} asked for: its scores judge nothing."
         return replace(base, sentence=f"{told}, {less} {differs}")
-    needed = _labels_needed(share.value, least, found.n)
+    needed = _labels_needed(share, least)
     need = (
         f"about {count_of(needed - found.n, 'more label')} would show it"
         if needed
@@ -53,11 +53,16 @@ def _result(grader: str, least: float, found: GraderAgreement | None) -> RuleRes
     return replace(base, sentence=f"{told}, not shown to be {least:.0%}: {need}; {more}.")
 
 
-def _labels_needed(share: float, least: float, n: int) -> int:
-    """Labels with which the interval of such a share would begin at what is asked for; 0 where none would do."""
-    many = max(n, 10)
+def _labels_needed(share: Estimate, least: float) -> int:
+    """Labels with which the interval of such a share would begin at what is asked for; 0 where none would do.
+
+    Where answers belong together the interval is wider than that of single ones, and each label is worth less.
+    """
+    alone, here = share.value - wilson(share.value * share.n, share.n)[0], share.value - share.low
+    worth = min(1.0, (alone / here) ** 2) if here > 0 else 1.0
+    many = share.n + 1
     while many <= _MOST:
-        if wilson(share * many, many)[0] >= least:
+        if wilson(share.value * many * worth, many * worth)[0] >= least:
             return many
         many = int(many * 1.1) + 1
     return 0

@@ -11,7 +11,7 @@ from evalkit.gate.agreement import agreement_results
 from evalkit.gate.vendors import vendor_note, vendors_of
 from evalkit.records import Component, Configuration, GraderRef
 from evalkit.review import GraderAgreement
-from evalkit.stats import share
+from evalkit.stats import Estimate, share
 from tests.conftest import GATE, ProjectFolder
 
 
@@ -41,6 +41,16 @@ def test_the_labels_that_it_names_would_show_it() -> None:
     more = int(result.sentence.split("about ")[1].split()[0])
     (then,) = agreement_results({"judge": 0.8}, {"judge": measured(round(0.9 * (20 + more)), 20 + more)})
     assert then.status == "pass"
+
+
+def test_answers_that_belong_together_take_more_labels() -> None:
+    def needed(low: float) -> int:
+        agreed = GraderAgreement("judge", "1", "f", 200, 0, 0, accuracy=Estimate(0.90, low, 0.95, 200))
+        (result,) = agreement_results({"judge": 0.8}, {"judge": agreed})
+        assert result.status == "inconclusive"
+        return int(result.sentence.split("about ")[1].split()[0])
+
+    assert 0 < needed(0.79) < needed(0.70)
 
 
 def test_a_run_is_inconclusive_until_people_confirm_the_grader(make_project: Callable[..., ProjectFolder]) -> None:
