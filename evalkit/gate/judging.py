@@ -26,6 +26,7 @@ from evalkit.gate.history import history_words
 from evalkit.gate.integrity import integrity_results
 from evalkit.gate.lag import is_latency
 from evalkit.gate.margins import slice_results, slices_note
+from evalkit.gate.routes import route_uses
 from evalkit.gate.rules import expand_rules, judge_rules
 from evalkit.gate.settling import settling
 from evalkit.gate.slices import broken_cases_note, permuted_slices, slices_rule
@@ -126,6 +127,7 @@ def judge(
         acceptances=applied.acceptances,
         groups=() if obstacles else explain(candidate, against, evidence),
         settling=settles,
+        routes=() if obstacles or baseline is None else route_uses(baseline, candidate),
         **_recorded_evidence(evidence, rules),
     )
     gate: list[object] = [spec.model_dump(mode="json"), bounds.slo_p95_us, bounds.per_trial_microusd]

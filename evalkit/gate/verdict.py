@@ -21,6 +21,8 @@ __all__ = [
     "ComponentChange",
     "FailureGroup",
     "GraderResult",
+    "RouteTotals",
+    "RouteUse",
     "RuleResult",
     "RuleStatus",
     "Settling",
@@ -254,6 +256,27 @@ class ComponentChange:
 
 
 @dataclass(frozen=True)
+class RouteTotals:
+    """Sums over the finished trials that took a route."""
+
+    trials: int = 0
+    cost_microusd: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    latency_us: int = 0
+    """Wire time of their model calls."""
+
+
+@dataclass(frozen=True)
+class RouteUse:
+    """What a route came to, before and now."""
+
+    route: str
+    before: RouteTotals
+    now: RouteTotals
+
+
+@dataclass(frozen=True)
 class Settling:
     """About what would settle a verdict that is open."""
 
@@ -309,6 +332,8 @@ class Verdict:
     confirmation_calls: int = 0
     """Model calls of the candidate and a fresh baseline side by side, whenever they were made."""
     confirmation_microusd: int = 0
+    routes: tuple[RouteUse, ...] = ()
+    """The routes that trials took, the most used one now first; none where there is one only."""
 
     @property
     def exit_code(self) -> ExitCode:

@@ -47,6 +47,7 @@ from evalkit_reports.common import (
 from evalkit_reports.explorer import MOST_BYTES, Explorer, explore
 from evalkit_reports.heat import heat_table
 from evalkit_reports.pictures import distribution, trends
+from evalkit_reports.routes import ROUTE_HEADS, route_rows
 from evalkit_reports.worddiff import Piece, word_diff
 
 __all__ = ["render"]
@@ -125,7 +126,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
-    environment.globals |= {"symbols": SYMBOLS, "count_of": count_of}
+    environment.globals |= {"symbols": SYMBOLS, "count_of": count_of, "route_heads": ROUTE_HEADS}
     environment.filters |= {"short": short, "share": share, "points": points, "money": format_money, "when": _when}
     return environment
 
@@ -163,6 +164,7 @@ def _section(verdict: Verdict, report: Report, explorer: Explorer | None, severa
         "explorer": explorer,
         "why_not": report.left_out.get(verdict.id, ""),
         **_pictures(None if explorer is None else report.details[verdict.id].index),
+        "routes": route_rows(verdict),
         "quiet": is_quiet(verdict),
     }
 

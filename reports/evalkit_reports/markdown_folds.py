@@ -10,6 +10,7 @@ from evalkit.quantities import format_money
 from evalkit.text import excerpt
 from evalkit_reports.common import history_lines, made
 from evalkit_reports.markdown_text import inline
+from evalkit_reports.routes import ROUTE_HEADS, route_rows
 
 __all__ = ["caveats", "cost_and_latency", "folded"]
 
@@ -36,7 +37,15 @@ def cost_and_latency(verdict: Verdict) -> list[str]:
     if verdict.confirmation_calls:
         again = f"{count_of(verdict.confirmation_calls, 'call')}, {format_money(verdict.confirmation_microusd)}"
         lines.append(f"- of the candidate and a fresh baseline side by side: {again}")
+    rows = route_rows(verdict)
+    if rows:
+        cells = [[inline(excerpt(cell, 60)) for cell in row] for row in rows]
+        lines += ["", _line(ROUTE_HEADS), "|---|--:|--:|--:|--:|", *map(_line, cells)]
     return folded("Cost and latency", lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def caveats(verdict: Verdict, notes: Sequence[str]) -> list[str]:

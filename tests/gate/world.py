@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -20,10 +20,13 @@ from evalkit.records import (
     Configuration,
     GraderRef,
     Message,
+    ModelCall,
+    RouteStep,
     Run,
     Score,
     Trace,
     TraceError,
+    Usage,
 )
 from evalkit.store import Catalogue, RunFolder, Runs, Verdicts
 from evalkit.store.cases import save_cases
@@ -102,6 +105,7 @@ class World:
         unfinished: Iterable[tuple[str, int]] = (),
         cases: Sequence[Case] | None = None,
         lost: Iterable[tuple[str, str]] = (),
+        route: Callable[[str], str] | None = None,
         **changes: Any,
     ) -> RunFolder:
         """Store a run. A grader that says nothing about a trial does not apply to it.
@@ -113,6 +117,7 @@ class World:
             unfinished: Case and number of trials that failed.
             cases: The golden set where it is another one.
             lost: Grader and case whose scores are not in the segment.
+            route: The route that a case's trials take; each is one call of 10 tokens, 5 micro-dollars and 2 ms then.
             changes: Fields of the run's record.
         """
         golden = from_cases("support", "1.0.0" if cases is None else "1.1.0", self.cases if cases is None else cases)
@@ -129,7 +134,7 @@ class World:
         }
         trials = [
             StoredTrial(
-                _trace(case_id, trial, version, (case_id, trial) in failed),
+                _routed(_trace(case_id, trial, version, (case_id, trial) in failed), route),
                 golden.digests.get(case_id, ""),
                 f"{version if case_id in concerned else 'any'}-{case_id}-{trial}",
                 run_id if case_id in concerned else "an earlier run",
@@ -210,6 +215,13 @@ def _trace(case_id: str, trial: int, version: str, failed: bool) -> Trace:
         answer="" if failed else f"answer {version} to {case_id}",
         error=TraceError("timeout", "no answer after 60 s") if failed else None,
     )
+
+
+def _routed(trace: Trace, route: Callable[[str], str] | None) -> Trace:
+    if route is None:
+        return trace
+    call = ModelCall("served-1", cost_microusd=5, latency_us=2_000, usage=Usage(9, 1))
+    return replace(trace, route=(RouteStep(route(trace.case_id), "rule", "served-1"),), model_calls=(call,))
 
 
 def _score(ref: GraderRef, case_id: str, trial: int, mark: Outcome) -> Score:

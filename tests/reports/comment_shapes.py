@@ -13,6 +13,8 @@ from evalkit.gate.verdict import (
     ComponentChange,
     FailureGroup,
     GraderResult,
+    RouteTotals,
+    RouteUse,
     Settling,
     SliceResult,
 )
@@ -65,6 +67,15 @@ PROMPT = ComponentChange(
 ROUTES = ComponentChange(
     "routes", "table", "routes.yaml", "3b1d" * 16, "77e0" * 16,
     "@@ -2,1 +2,1 @@\n-escalate_below: 0.55\n+escalate_below: 0.45",
+)  # fmt: skip
+
+
+ROUTED = (
+    RouteUse("large", RouteTotals(2_400, 29_040_000, 3_100_000, 410_000, 8_400_000_000),
+             RouteTotals(1_800, 21_800_000, 2_300_000, 300_000, 6_300_000_000)),
+    RouteUse("small", RouteTotals(1_200, 2_400_000, 1_500_000, 190_000, 1_900_000_000),
+             RouteTotals(1_797, 3_590_000, 2_200_000, 290_000, 2_800_000_000)),
+    RouteUse("human", RouteTotals(), RouteTotals(3, 0, 0, 0, 0)),
 )  # fmt: skip
 
 
@@ -138,6 +149,7 @@ def critical() -> Verdict:
     return base(
         verdict="BLOCKED", sentence="5 critical cases failed; 0 allowed. 6 regressed, 1 improved of 1,200 cases.",
         rules=with_rules(rule), cases=(*CASES, WORSE, BETTER), changes=(PROMPT, ROUTES), groups=(GROUP,), slices=SLICES,
+        routes=ROUTED,
         counts=CaseChange(regressed=6, improved=1, unchanged=1_184, flaky=9),
     )  # fmt: skip
 

@@ -78,8 +78,10 @@ def poisoned(verdict: Verdict, text: str) -> Verdict:
         for change in verdict.changes
     )
     slices = tuple(replace(item, key=text, value=text, grader=text) for item in verdict.slices)
+    routes = tuple(replace(item, route=text) for item in verdict.routes)
     return replace(
         verdict,
+        routes=routes,
         sentence=f"{verdict.sentence} {text}",
         notes=(text,),
         baseline_name=text,
