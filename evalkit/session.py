@@ -412,6 +412,14 @@ def write_report(
     target = path or project.reports / f"{verdicts[0].candidate_run if verdicts else 'empty'}.html"
     if path is None and not project.reports.exists():
         write_text(project.reports / ".gitignore", "*\n")
+    write_text(target, html_report(project, verdicts, text=text, judged=judged))
+    return target
+
+
+def html_report(
+    project: Project, verdicts: Sequence[Verdict], *, text: ReportText = "changed", judged: bool = True
+) -> str:
+    """The HTML report, with the cases of its verdicts as far as the store tells of them; see :func:`write_report`."""
     details: dict[str, CaseDetails] = {}
     left_out: dict[str, str] = {}
     for verdict in verdicts:
@@ -422,9 +430,7 @@ def write_report(
             left_out[verdict.id] = error.message
         else:
             details[verdict.id] = found
-    report = Report(tuple(verdicts), details=details, left_out=left_out, text=text, judged=judged)
-    write_text(target, renderer("html")(report))
-    return target
+    return renderer("html")(Report(tuple(verdicts), details=details, left_out=left_out, text=text, judged=judged))
 
 
 async def explain_case(project: Project, name: str, case_id: str, model: str = "") -> list[str]:

@@ -16,7 +16,7 @@ def command(port: int, open_: bool) -> None:
     """Show the latest verdicts and the history of every gate in a browser, until Ctrl-C.
 
     Served on 127.0.0.1 only, read only, without scripts: `/` the latest verdicts, `/workflows/NAME` the trend of each
-    rule by commit and all judged runs, `/reports/…` the stored reports, `/api/…` the same as JSON.
+    rule by commit and all judged runs, `/reports/…` their reports, `/api/…` the same as JSON.
     """
     import signal
 

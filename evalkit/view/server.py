@@ -32,6 +32,8 @@ _REPORT = (
 )
 _MOST_REPORT = 256 * 1024 * 1024
 """Bytes of a report that is served."""
+_MOST_RENDERED = 4
+"""Reports that are kept when no file has them."""
 
 
 class RefusedError(Exception):
@@ -66,6 +68,8 @@ class ViewServer(ThreadingHTTPServer):
         self.project = project
         self._history = History(project.store)
         self._lock = threading.Lock()
+        self._rendering = threading.Lock()
+        self._rendered: dict[tuple[str, int], bytes] = {}
 
     @property
     def url(self) -> str:
@@ -92,6 +96,26 @@ class ViewServer(ThreadingHTTPServer):
                 return {entry.name: Path(entry) for entry in entries if entry.is_file(follow_symlinks=False)}
         except (FileNotFoundError, NotADirectoryError):
             return {}
+
+    def rendered(self, item: Judgement) -> bytes:
+        """The report of a judged run, made from the store; the last few are kept.
+
+        Raises:
+            EvalkitError: when the verdict cannot be read.
+        """
+        from evalkit.gate.compare import load_verdict
+        from evalkit.session import html_report
+
+        key = item.id, item.created_us
+        with self._rendering:
+            if key not in self._rendered:
+                verdict = load_verdict(self.project, item.run_id)
+                if verdict is None:
+                    raise RefusedError(HTTPStatus.NOT_FOUND, "no such report")
+                self._rendered[key] = html_report(self.project, [verdict]).encode()
+                while len(self._rendered) > _MOST_RENDERED:
+                    del self._rendered[next(iter(self._rendered))]
+            return self._rendered[key]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Whoever goes away before the end is no news."""
@@ -198,15 +222,17 @@ class _Handler(BaseHTTPRequestHandler):
         return items
 
     def _report_addresses(self, newest: list[Judgement]) -> tuple[dict[str, str], list[tuple[str, str]]]:
-        """Addresses of the reports of single runs, by run, and names and addresses of the others."""
-        runs = {item.run_id for item in newest}
-        found = {name: f"/reports/{quote(name, safe='')}" for name in sorted(self.server.reports())}
-        of_runs = {name.removesuffix(".html"): path for name, path in found.items()}
-        others = [(name, path) for name, path in found.items() if name.removesuffix(".html") not in runs]
-        return {run: path for run, path in of_runs.items() if run in runs}, others
+        """Addresses of the reports of judged runs, by run, and names and addresses of the other files."""
+        runs = {item.run_id: _address(f"{item.run_id}.html") for item in newest}
+        others = [name for name in sorted(self.server.reports()) if name.removesuffix(".html") not in runs]
+        return runs, [(name, _address(name)) for name in others]
 
     def _report(self, name: str) -> tuple[bytes, str, str]:
+        """The file, where there is one that was written after the verdict; else what the store tells now."""
         path = self.server.reports().get(name)
+        item = next((item for item in self.server.newest() if f"{item.run_id}.html" == name), None)
+        if item is not None and (path is None or path.stat().st_mtime_ns // 1000 < item.created_us):
+            return self.server.rendered(item), "text/html", _REPORT
         if path is None:
             raise RefusedError(HTTPStatus.NOT_FOUND, "no such report")
         # the name may have become a link since it was listed
@@ -225,6 +251,10 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusedError(HTTPStatus.NOT_FOUND, "there are /api/verdicts and /api/workflows/NAME")
         data = {"schema": "evalkit.view/1", "verdicts": [asdict(item) for item in items]}
         return json.dumps(data, indent=1).encode(), "application/json", _PLAIN
+
+
+def _address(name: str) -> str:
+    return f"/reports/{quote(name, safe='')}"
 
 
 def _page(text: str) -> tuple[bytes, str, str]:

@@ -96,6 +96,7 @@ def test_a_report_is_served_as_the_file_it_is_in_an_origin_of_its_own(get: Get, 
     reports.mkdir(parents=True)
     name = f"{verdict(1).candidate_run}.html"
     (reports / name).write_text("<p>the report</p>", encoding="utf-8")
+    os.utime(reports / name, ns=(verdict(1).created_us * 1_000,) * 2)
     (reports / "all of them.html").write_text("<p>another</p>", encoding="utf-8")
     page = get("/")[1]
     assert f'<a href="/reports/{name}">report</a>' in page
@@ -106,6 +107,22 @@ def test_a_report_is_served_as_the_file_it_is_in_an_origin_of_its_own(get: Get, 
     assert policy.startswith("sandbox allow-scripts allow-downloads; default-src 'none';")
     assert "allow-same-origin" not in policy
     assert get("/reports/all%20of%20them.html")[1] == "<p>another</p>"
+
+
+def test_a_report_that_no_file_has_or_an_old_one_is_made_from_the_store(get: Get, shop: Path) -> None:
+    name = f"{verdict(1).candidate_run}.html"
+    save(shop, verdict(1))
+    response, text = get(f"/reports/{name}")
+    assert response.status == 200
+    assert "Sentence 1." in text
+    assert response.headers["Content-Security-Policy"].startswith("sandbox allow-scripts")
+    reports = load_project(shop).reports
+    reports.mkdir(parents=True)
+    (reports / name).write_text("<p>of an earlier verdict on the run</p>", encoding="utf-8")
+    os.utime(reports / name, ns=(verdict(1).created_us * 1_000 - 1_000,) * 2)
+    save(shop, verdict(1, sentence="Judged again.", created_us=verdict(1).created_us + 1))
+    assert "Judged again." in get(f"/reports/{name}")[1]
+    assert (reports / name).read_text() == "<p>of an earlier verdict on the run</p>", "it only reads"
 
 
 @pytest.mark.parametrize(
