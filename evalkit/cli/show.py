@@ -230,6 +230,7 @@ def _describe_trace(trace: Trace, scores: list[Score]) -> str:
         mark = "!" if score.status == "error" else "✖" if score.passed is False else "✔" if score.passed else "·"
         value = "" if score.value is None else f" {score.value:.4g}"
         detail = excerpt(json.dumps(score.evidence, ensure_ascii=False), 200) if score.passed is not True else ""
-        words = (f"{score.grader}{value}", score.label, detail)
+        review = f"(for a person: {score.review})" if score.review else ""
+        words = (f"{score.grader}{value}", score.label, detail, review)
         lines.append(f"  {mark} {' '.join(word for word in words if word)}")
     return log_safe("\n".join(lines))

@@ -162,6 +162,7 @@ def test_votes_are_asked_each_and_split_ones_go_to_review(shop: ProjectFolder, j
     assert len(judges.judged) == 3 * CASES
     assert {request["seed"] for request in judges.judged} == {0, 1, 2}
     assert all(score.review.startswith("the votes split") for score in scores(shop))
+    assert "(for a person: the votes split" in shop.run("show", "latest", "c0").out
 
 
 @pytest.mark.parametrize("fault", ["no key", "no price", "refuses", "nonsense"])
