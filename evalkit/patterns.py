@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, TypeAlias
 
-__all__ = ["LinearPattern", "linear_pattern"]
+__all__ = ["LinearPattern", "linear_pattern", "match_start", "matches"]
 
 _parser: Any = import_module("re._parser")
 _MOST_NODES = 2_000
@@ -27,6 +27,8 @@ _CATEGORIES = {
     "CATEGORY_WORD": r"\w",
     "CATEGORY_NOT_WORD": r"\W",
 }
+_REPEATED_GROUP = re.compile(r"(?<!\\)\)(?:[*+]|\{\d*,\d*\}|\{\d{2,}\})")
+"""What backtracking can take exponential time for."""
 _ONE = frozenset({"LITERAL", "NOT_LITERAL", "ANY", "IN"})
 _REFUSED = {
     "GROUPREF": "a reference to a group",
@@ -224,3 +226,29 @@ def linear_pattern(pattern: str) -> LinearPattern:
         ValueError: as :class:`LinearPattern` does.
     """
     return LinearPattern(pattern)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether a pattern of ``re`` matches anywhere in a text that a model may have written.
+
+    Where a group is repeated, which is where backtracking may take exponential time, the automaton looks; only what has
+    none (references, lookaround) is left to ``re`` then.
+    """
+    automaton = _automaton(pattern)
+    return re.search(pattern, text) is not None if automaton is None else automaton.search(text)
+
+
+def match_start(pattern: str, text: str) -> int | None:
+    """Where a match begins; None where there is none, or where only the automaton may look, which knows no places."""
+    found = re.search(pattern, text) if _automaton(pattern) is None else None
+    return found and found.start()
+
+
+@lru_cache(maxsize=256)
+def _automaton(pattern: str) -> LinearPattern | None:
+    if not _REPEATED_GROUP.search(pattern):
+        return None
+    try:
+        return linear_pattern(pattern)
+    except ValueError:
+        return None

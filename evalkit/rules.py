@@ -7,13 +7,13 @@ fulfils as little as can be, so that a rule does not hold by accident.
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from evalkit.configfile import FileModel
+from evalkit.patterns import matches
 from evalkit.records import Json
 from evalkit.values import JsonValue, check_pattern, equal
 
@@ -52,7 +52,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "gte": _compare(operator.ge),
     "lt": _compare(operator.lt),
     "lte": _compare(operator.le),
-    "matches": lambda left, right: isinstance(left, str) and re.search(right, left) is not None,
+    "matches": lambda left, right: isinstance(left, str) and matches(right, left),
 }
 _OF_MISSING = ("ne", "not_in")
 """What a fact that is missing, or null, fulfils."""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from evalkit.patterns import LinearPattern
+from evalkit.patterns import LinearPattern, match_start, matches
+from evalkit.rules import Condition
 
 PIECES = st.sampled_from(
     ["a", "b", "[ab]", "[^a]", ".", r"\d", r"\w", r"\s", "^", "$", r"\b", r"\A", r"\Z", "[a-c1]", r"[^\d\n]", "é", "-"]
@@ -40,12 +41,32 @@ def test_it_says_what_the_standard_library_says(flags: str, pattern: str, text: 
     found = LinearPattern(flags + pattern)
     assert found.search(text) is (expected.search(text) is not None)
     assert found.fullmatch(text) is (expected.fullmatch(text) is not None)
+    match = expected.search(text)
+    assert matches(flags + pattern, text) is (match is not None)
+    assert match_start(flags + pattern, text) in (None, match and match.start())
+
+
+EXPONENTIAL = ["(a+)+b", "(a|a)*b", "(a|aa)+$b", r"(\w+\s?)*!", "(?:a?){50}a{50}b", "(?:aa?)*b"]
 
 
 @pytest.mark.timeout(30)
-@pytest.mark.parametrize("pattern", ["(a+)+b", "(a|a)*b", "(a|aa)+$b", ".*a.*a.*b", r"(\w+\s?)*!", "(?:a?){50}a{50}b"])
+@pytest.mark.parametrize("pattern", [*EXPONENTIAL, ".*a.*a.*b"])
 def test_patterns_that_never_end_by_backtracking_end(pattern: str) -> None:
     assert not LinearPattern(pattern).search("a" * 20_000)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("pattern", EXPONENTIAL)
+def test_a_rule_asks_the_automaton_where_backtracking_might_never_end(pattern: str) -> None:
+    condition = Condition(field="answer", op="matches", value=pattern)
+    assert not condition.holds({"answer": "a" * 20_000})
+    assert match_start(pattern, "a" * 20_000) is None
+
+
+def test_a_place_is_known_where_no_group_is_repeated() -> None:
+    assert match_start(r"\bIBAN\s*[A-Z]{2}\d{2}", "the IBAN DE12") == 4
+    assert match_start(r"(?<=the )IBAN", "the IBAN DE12") == 4
+    assert matches(r"(?:(?<=the )IBAN)+", "the IBAN DE12"), "no automaton looks around"
 
 
 @pytest.mark.parametrize(

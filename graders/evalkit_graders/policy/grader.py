@@ -6,13 +6,13 @@ policies of the workflow (``docs/configuration.md``) guard documents and tool ca
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
 from evalkit.grading import Grade, Grader
+from evalkit.patterns import match_start
 from evalkit.records import Case, Json, Severity, Trace
 from evalkit.text import excerpt
 from evalkit_graders.policy.breaches import breaches
@@ -134,9 +134,9 @@ def _places(rule: Rule, subject: Subject) -> Iterator[tuple[str, int]]:
         if not isinstance(text, str):
             continue
         if condition.op == "matches":
-            match = re.search(condition.value, text)
-            if match is not None:
-                yield text, match.start()
+            start = match_start(condition.value, text)
+            if start is not None:
+                yield text, start
         elif condition.op in ("says", "contains"):
             values = (condition.value,) if isinstance(condition.value, str) else condition.value
             lower = text.casefold()
