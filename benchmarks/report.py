@@ -73,8 +73,6 @@ def _judge(folder: Path) -> Any:
 
 def build(folder: Path, text: str) -> dict[str, Any]:
     """Write the report of the stored verdict; imports are part of every command, and are not counted."""
-    import pandas as pd  # noqa: F401 - pyarrow imports it at the first array
-
     import evalkit_reports.html
     from evalkit import codec
     from evalkit.atomic import write_text

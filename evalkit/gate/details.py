@@ -25,7 +25,7 @@ from evalkit.gate.past_runs import PastRun, read_past_runs
 from evalkit.gate.verdict import CaseStatus
 from evalkit.gate.words import UNITS
 from evalkit.records import Case, Score, Trace
-from evalkit.store.arrays import codes_of, one_array
+from evalkit.store.arrays import codes_of, one_array, take
 from evalkit.store.cases import iter_cases_of, load_case_columns
 from evalkit.store.runs import RunFolder
 from evalkit.store.schema import table_scores
@@ -216,10 +216,10 @@ class StoredDetails:
             next((place for place in range(end - 1, start - 1, -1) if roles[place] == "user"), None)
             for start, end in pairwise(ends)
         ]
-        texts = contents.take(pa.array(asked, pa.int64())).to_pylist()
+        texts = iter(take(contents, np.array([place for place in asked if place is not None], np.int64)).to_pylist())
         found = [""] * len(evidence.axis)
-        for place, text in zip(evidence.axis.positions(table.column("id").combine_chunks()), texts, strict=True):
-            found[place] = text or ""
+        for row, place in zip(evidence.axis.positions(table.column("id").combine_chunks()), asked, strict=True):
+            found[row] = "" if place is None else next(texts) or ""
         return found
 
     def _routes(self, evidence: Evidence) -> list[KeyColumn]:

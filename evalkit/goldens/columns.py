@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from evalkit.records import Json
 
@@ -112,7 +113,7 @@ def _optional(hint: Any, array: Any, loads: Loads) -> Sequence[Any]:
 
 
 def _texts(array: Any) -> list[Any]:
-    return typing.cast("list[Any]", array.to_numpy(zero_copy_only=False).tolist())
+    return typing.cast("list[Any]", array.to_pylist())
 
 
 def _words(array: Any, known: frozenset[str]) -> list[str]:
@@ -123,7 +124,7 @@ def _words(array: Any, known: frozenset[str]) -> list[str]:
 
 
 def _tuples(hint: Any, array: Any, loads: Loads) -> list[tuple[Any, ...]]:
-    lengths = pc.list_value_length(array).to_numpy()
+    lengths = _lengths(array)
     most = int(lengths.max(initial=0))
     if most == 0:
         return [()] * len(array)
@@ -134,6 +135,14 @@ def _tuples(hint: Any, array: Any, loads: Loads) -> list[tuple[Any, ...]]:
     return [tuple(items[start:end]) if start < end else () for start, end in pairwise([0, *ends])]
 
 
+def _lengths(array: Any) -> NDArray[np.int32]:
+    """Lengths of lists of which none is null."""
+    found = pc.list_value_length(array)
+    if not len(found):
+        return np.empty(0, np.int32)
+    return np.frombuffer(found.buffers()[1], np.int32, count=found.offset + len(found))[found.offset :]
+
+
 def _text_maps(array: Any) -> list[dict[str, str]]:
     pairs = array.flatten()
     if pairs.null_count or any(pairs.field(index).null_count for index in (0, 1)):
@@ -141,7 +150,7 @@ def _text_maps(array: Any) -> list[dict[str, str]]:
     if not len(pairs):
         return [{} for _ in range(len(array))]
     items = list(zip(_texts(pairs.field("key")), _texts(pairs.field("value")), strict=True))
-    ends = np.cumsum(pc.list_value_length(array).to_numpy()).tolist()
+    ends = np.cumsum(_lengths(array)).tolist()
     return [dict(items[start:end]) for start, end in pairwise([0, *ends])]
 
 

@@ -144,7 +144,7 @@ def _check_columns(file: Any, path: Path) -> None:
             file=path,
             fix="import it: evalkit goldens import FILE --to FOLDER",
         )
-    _checked(file.schema_arrow.empty_table(), CASE_SCHEMA.names, path)
+    _checked(pa.Table.from_batches([], file.schema_arrow), CASE_SCHEMA.names, path)
 
 
 def _column_problems(missing: list[str], extra: list[str]) -> list[str]:

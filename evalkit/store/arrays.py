@@ -6,6 +6,7 @@ a third of a second and tens of megabytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = [
     "floats",
     "one_array",
     "take",
+    "texts",
     "valid",
     "whole_numbers",
 ]
@@ -72,6 +74,13 @@ def fixed_texts(column: Any, width: int) -> NDArray[np.bytes_]:
     if bool((np.diff(offsets) == width).all()):
         return np.frombuffer(texts.buffers()[2], f"S{width}", count=len(texts), offset=int(offsets[0]))
     return np.asarray(texts.to_pylist(), f"S{width}")
+
+
+def texts(values: Sequence[str]) -> Any:
+    """These texts as an Arrow array."""
+    content = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, content)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(content), pa.py_buffer(ends), pa.py_buffer(b"".join(content)))
 
 
 def codes_in(array: Any) -> tuple[NDArray[np.int32], Any]:

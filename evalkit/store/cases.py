@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +23,7 @@ from evalkit.goldens.parquet import read_groups, row_groups, write_tables
 from evalkit.goldens.rows import open_rows
 from evalkit.goldens.schema import CASE_SCHEMA, cases_to_table, table_to_cases
 from evalkit.records import Case, GoldenSetRef
+from evalkit.store.arrays import take
 
 __all__ = [
     "adopt_cases",
@@ -158,8 +160,8 @@ def iter_cases_of(
     with _readable(path, golden):
         for batch in read_groups(path):
             if ids is not None:
-                wanted = [case_id in ids for case_id in batch.column("id").to_pylist()]
-                batch = batch.filter(pa.array(wanted, pa.bool_()))  # noqa: PLW2901 - the part that is asked for
+                wanted = [place for place, name in enumerate(batch.column("id").to_pylist()) if name in ids]
+                batch = take(batch, np.array(wanted, np.int64))  # noqa: PLW2901 - the part that is asked for
             for start in range(0, batch.num_rows, _BATCH):
                 yield from table_to_cases(batch.slice(start, _BATCH), path)
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evalkit.errors import StoreError
+from evalkit.store.arrays import texts
 from evalkit.store.schema import REGRADE_SCHEMA, SCORE_SCHEMA, TRACE_SCHEMA, TRIAL_SCHEMA
 
 __all__ = [
@@ -63,8 +64,8 @@ def read_segment(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     if columns is not None:
         schema = pa.schema([_SCHEMAS[_kind(path)].field(name) for name in columns])
         return pa.Table.from_batches(scan_segment(path, columns), schema)
-    with _readable(path):
-        table = pq.read_table(path)
+    with _readable(path), pq.ParquetFile(path, pre_buffer=False) as file:
+        table = file.read()
     return _completed(path, table)
 
 
@@ -204,7 +205,7 @@ def read_rows(path: Path, case_ids: Sequence[str]) -> pa.Table:
         StoreError: when the segment is not there or cannot be read; names the file.
     """
     wanted = sorted(set(case_ids))
-    values = pa.array(wanted, pa.string())
+    values = texts(wanted)
     found = []
     schema = read_segment_schema(path)
     repeated = [name for name in _REPEATED if name in schema.names]
