@@ -32,11 +32,9 @@ def command(before: str, after: str, report_path: Path | None, report_text: Repo
 
     project = get_project()
     verdict = compare_stored_runs(project, before, after)
+    incomparable = verdict.verdict == "NOT COMPARABLE"  # which is a judgement
     written = ""
     if report_path is not None:
-        written = from_here(write_report(project, [verdict], report_path, text=report_text, judged=False))
-    if verdict.verdict == "NOT COMPARABLE":
-        emit(output, [verdict], written)
-        return int(ExitCode.NOT_COMPARABLE)
-    emit(output, [verdict], written, judged=False)
-    return int(ExitCode.PASS)
+        written = from_here(write_report(project, [verdict], report_path, text=report_text, judged=incomparable))
+    emit(output, [verdict], written, judged=incomparable)
+    return int(ExitCode.NOT_COMPARABLE if incomparable else ExitCode.PASS)

@@ -20,13 +20,14 @@ _COLORS = {
     "note": "#b7791f",
     "pass": "#2f855a",
 }
+_PLAIN = "#2b6cb0"
 _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 720, 170, 24, 30, 26
 
 
-def forest_plot(rules: list[RuleResult]) -> str:
+def forest_plot(rules: list[RuleResult], *, judged: bool = True) -> str:
     """One line a rule: the estimated change, its interval, and the margin that it must stay above.
 
-    Rules without a difference of shares are left out; without any the result is empty.
+    Its colour is the rule's result; a mere comparison has none. Rules without a difference of shares are left out; without any the result is empty.
     """
     shown = [rule for rule in rules if rule.unit == "share" and rule.touched and _finite(rule)]
     if not shown:
@@ -47,7 +48,7 @@ def forest_plot(rules: list[RuleResult]) -> str:
         f'<text x="{x(0)}" y="14" text-anchor="middle" fill="currentColor">no change</text>',
     ]
     for index, rule in enumerate(shown):
-        parts += _line(rule, _TOP + _ROW * index + _ROW // 2, x)
+        parts += _line(rule, _TOP + _ROW * index + _ROW // 2, x, _COLORS[rule.status] if judged else _PLAIN)
     parts += _axis(low, high, height, x)
     return "".join([*parts, "</svg>"])
 
@@ -56,8 +57,7 @@ def _finite(rule: RuleResult) -> bool:
     return all(value is not None and math.isfinite(value) for value in (rule.delta, rule.low, rule.high))
 
 
-def _line(rule: RuleResult, y: int, x: Callable[[float], float]) -> list[str]:
-    color = _COLORS[rule.status]
+def _line(rule: RuleResult, y: int, x: Callable[[float], float], color: str) -> list[str]:
     label = escape(visible(excerpt(rule.id, 22)))
     parts = [f'<text x="{_LEFT - 12}" y="{y + 4}" text-anchor="end" fill="currentColor">{label}</text>']
     if rule.limit is not None:

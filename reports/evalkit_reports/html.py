@@ -150,11 +150,11 @@ def _section(verdict: Verdict, report: Report, explorer: Explorer | None, severa
         "baseline_commit": commit_of(verdict.baseline_commit),
         "made": made(verdict),
         "notes": open_notes(verdict),
-        "steps": next_steps(verdict),
+        "steps": next_steps(verdict) if report.judged else [],
         "accepted": [(item.state, acceptance_text(item)) for item in verdict.acceptances],
         "failure_groups": [(group, _lift(group)) for group in verdict.groups],
-        "rules": [(rule, row(rule)) for rule in rules],
-        "plot": Markup(forest_plot(rules)),  # noqa: S704 - built and escaped in charts.py
+        "rules": [(rule, row(rule, judged=report.judged)) for rule in rules],
+        "plot": Markup(forest_plot(rules, judged=report.judged)),  # noqa: S704 - built and escaped in charts.py
         "slices": [_slice(item) for item in _interesting(verdict.slices)],
         "small_slices": sum(item.small for item in verdict.slices),
         "all_slices": len(verdict.slices),

@@ -139,3 +139,15 @@ def test_nothing_judged_is_an_error_and_says_so() -> None:
     page = Page(rendered("html"))
     assert "ERROR" in page.text
     assert "No workflow was judged." in page.text
+
+
+@pytest.mark.parametrize("kind", ["PASS", "BLOCKED"])
+def test_a_comparison_is_no_verdict(stored: Mapping[str, Verdict], kind: str) -> None:
+    html = rendered("html", stored[kind], judged=False)
+    page = Page(html)
+    assert page.open == []
+    assert "Comparison" in page.text
+    for word in ("PASS", "BLOCKED", "What to do", "Dashed: the margin", "no worse than"):
+        assert word not in page.text.partition("Integrity")[0], word
+    assert "✔" not in page.text
+    assert 'class="v-' not in html
