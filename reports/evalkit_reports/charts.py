@@ -27,7 +27,8 @@ _WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 720, 170, 24, 30, 26
 def forest_plot(rules: list[RuleResult], *, judged: bool = True) -> str:
     """One line a rule: the estimated change, its interval, and the margin that it must stay above.
 
-    Its colour is the rule's result; a mere comparison has none. Rules without a difference of shares are left out; without any the result is empty.
+    Its colour is the rule's result; a mere comparison has none. Rules without a difference of shares are left out;
+    without any the result is empty.
     """
     shown = [rule for rule in rules if rule.unit == "share" and rule.touched and _finite(rule)]
     if not shown:
