@@ -214,7 +214,7 @@ def read_rows(path: Path, case_ids: Sequence[str]) -> pa.Table:
         if len(groups) >= _PARTS_TO_SKIP:
             groups = [group for group in groups if _may_hold(file.metadata.row_group(group), schema, wanted)]
         traces = _kind(path) == "traces"
-        for part in ([group] for group in groups) if traces else [groups] * bool(groups):
+        for part in [groups] if groups and not traces else [[group] for group in groups]:
             for rows in file.iter_batches(_TRACES if traces else BATCH // 16, row_groups=part, use_threads=False):
                 column = rows.column("case_id")
                 chosen = rows.filter(pc.is_in(column.dictionary, value_set=values).take(column.indices))
