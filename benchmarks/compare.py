@@ -84,8 +84,8 @@ def make(folder: Path, count: str) -> None:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    from evalkit.gate.axis import texts
     from evalkit.store import Runs
+    from evalkit.store.arrays import texts
     from evalkit.store.schema import SCORE_SCHEMA, TRACE_SCHEMA, TRIAL_SCHEMA
     from evalkit.store.writer import Chunk
 

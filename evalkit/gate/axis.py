@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -13,21 +12,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evalkit.errors import StoreError
-from evalkit.store.arrays import GrowingArray, bits, take
+from evalkit.store.arrays import GrowingArray, bits, take, texts
 
-__all__ = ["CaseAxis", "IdCollector", "case_starts", "rising", "texts"]
+__all__ = ["CaseAxis", "IdCollector", "case_starts", "rising"]
 
 Positions = NDArray[np.intp]
 Numbers = TypeVar("Numbers", bound=np.generic)
 _MOST_BYTES = 2**31 - 1
 """Text in one Arrow array of strings."""
-
-
-def texts(values: Iterable[str]) -> Any:
-    """An Arrow array of texts."""
-    encoded = [value.encode() for value in values]
-    ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
-    return pa.Array.from_buffers(pa.string(), len(encoded), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
 
 
 def case_starts(case_ids: Any) -> Positions:

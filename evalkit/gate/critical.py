@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.gate.axis import texts
 from evalkit.gate.evidence import Evidence
 from evalkit.gate.pairs import Side
 from evalkit.gate.regrading import Doubt, read_doubts, varying_graders
@@ -24,6 +23,7 @@ from evalkit.gate.verdict import MOST_CASES, RuleResult, RuleStatus
 from evalkit.gate.words import count_of
 from evalkit.stats import zero_failures_bound
 from evalkit.stats.critical import REGRADES, CriticalCases, judge_critical, plan_trials
+from evalkit.store.arrays import texts
 from evalkit.store.runs import RunFolder
 from evalkit.workflow.gates import GateSpec
 

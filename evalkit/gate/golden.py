@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evalkit.errors import StoreError
-from evalkit.gate.axis import CaseAxis, texts
+from evalkit.gate.axis import CaseAxis
 from evalkit.records import Case, GoldenSetRef
-from evalkit.store.arrays import bits, codes_in, codes_of, one_array, take, whole_numbers
+from evalkit.store.arrays import bits, codes_in, codes_of, one_array, take, texts, whole_numbers
 
 __all__ = ["CaseColumns", "GoldenCases", "ListedCases", "Slicing", "StoredCases"]
 

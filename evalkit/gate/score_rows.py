@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evalkit.errors import StoreError
-from evalkit.gate.axis import texts
-from evalkit.store.arrays import bits, codes_in, codes_of, dictionary, floats, one_array, take, valid
+from evalkit.store.arrays import bits, codes_in, codes_of, dictionary, floats, one_array, take, texts, valid
 
 __all__ = ["CLASSES", "ENCODED", "KEYS", "SAID", "Rows", "classes_and_values"]
 

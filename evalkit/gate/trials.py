@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from evalkit.gate.axis import CaseAxis, IdCollector, case_starts, rising, texts
-from evalkit.store.arrays import bits, codes_in, one_array, take, valid, whole_numbers
+from evalkit.gate.axis import CaseAxis, IdCollector, case_starts, rising
+from evalkit.store.arrays import bits, codes_in, one_array, take, texts, valid, whole_numbers
 from evalkit.store.runs import RunFolder
 from evalkit.store.segments import count_rows, query_segments, scan_segment, stored_alike
 

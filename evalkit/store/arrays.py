@@ -6,7 +6,7 @@ a third of a second and tens of megabytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -76,11 +76,11 @@ def fixed_texts(column: Any, width: int) -> NDArray[np.bytes_]:
     return np.asarray(texts.to_pylist(), f"S{width}")
 
 
-def texts(values: Sequence[str]) -> Any:
-    """These texts as an Arrow array."""
-    content = [value.encode() for value in values]
-    ends = np.cumsum([0, *map(len, content)], dtype=np.int32)
-    return pa.StringArray.from_buffers(len(content), pa.py_buffer(ends), pa.py_buffer(b"".join(content)))
+def texts(values: Iterable[str]) -> Any:
+    """An Arrow array of texts."""
+    encoded = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+    return pa.Array.from_buffers(pa.string(), len(encoded), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
 
 
 def codes_in(array: Any) -> tuple[NDArray[np.int32], Any]:

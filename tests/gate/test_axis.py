@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.gate.axis import CaseAxis, IdCollector, rising, texts
+from evalkit.gate.axis import CaseAxis, IdCollector, rising
+from evalkit.store.arrays import texts
 
 pieces = st.lists(st.lists(st.sampled_from(["", "a", "b", "é", "\U0001f600"]), max_size=4), max_size=5)
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.gate.axis import CaseAxis, texts
+from evalkit.gate.axis import CaseAxis
 from evalkit.gate.golden import CaseColumns, ListedCases, StoredCases
 from evalkit.goldens import from_cases
 from evalkit.records import Case, Message
+from evalkit.store.arrays import texts
 from evalkit.store.cases import save_cases
 
 words = st.sampled_from(["", "a", "b", "de-DE"])

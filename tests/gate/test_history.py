@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evalkit.gate.axis import CaseAxis, texts
+from evalkit.gate.axis import CaseAxis
 from evalkit.gate.history import RecordedTrials, history_runs, read_history
 from evalkit.store import RunFolder, Runs
+from evalkit.store.arrays import texts
 from evalkit.workflow.gates import HistorySpec
 
 from .world import Outcomes, World, make_cases, passing, rule

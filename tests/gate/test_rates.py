@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evalkit.gate.axis import CaseAxis, texts
+from evalkit.gate.axis import CaseAxis
 from evalkit.gate.evidence import Evidence, Subject
 from evalkit.gate.golden import CaseColumns, ListedCases, Slicing
 from evalkit.gate.outcomes import Outcome, OutcomeTable
 from evalkit.gate.pairs import GraderPairs, Side
 from evalkit.gate.rates import RateComparison
+from evalkit.store.arrays import texts
 
 CASES = 70_001
 """More than are counted at a time."""
