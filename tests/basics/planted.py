@@ -141,7 +141,7 @@ SAMPLES = (
     Planted("email", "anna.berg@example.com", "anna.berg"),
     Planted("iban", "DE89 3704 0044 0532 0130 00", "0532 0130"),
     Planted("card", "4111 1111 1111 1111", "1111 1111"),
-    Planted("phone", "+44 20 7946 0958", "7946"),
+    Planted("phone", "+44 20 7946 0958", "7946 0958"),
     Planted("ip", "203.0.113.77", "203.0.113"),
     Planted("api_key", "sk-ant-api03-qzjxkvbwpmfhgtdyrlcnsaeu", "qzjxkvbwpm"),
     Planted("token", "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl", "eyJzdWIiOiIx"),
