@@ -19,6 +19,7 @@ __all__ = [
     "Step",
     "acceptance_text",
     "commit_of",
+    "cut",
     "headline",
     "history_lines",
     "is_quiet",
@@ -209,6 +210,11 @@ def history_lines(verdict: Verdict) -> list[str]:
         f"{count_of(trials, 'trial')} of the candidate were looked at"
         for (trials, recorded), names in found.items()
     ]
+
+
+def cut(text: str, limit: int) -> str:
+    """A text of at most so many characters, and a word on what was left out."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters; the rest is in the store)"
 
 
 def made(verdict: Verdict) -> str:

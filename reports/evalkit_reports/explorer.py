@@ -22,6 +22,7 @@ from evalkit.gate.words import count_of
 from evalkit.records import Case, ModelCall, Score, ToolEvent
 from evalkit.text import excerpt
 from evalkit_reports.blocks import LineStore, pack
+from evalkit_reports.common import cut
 
 __all__ = ["MOST_BYTES", "Explorer", "explore"]
 
@@ -194,19 +195,19 @@ class _Writer:
         return [[turn.role, self._text(turn.content)] for turn in record.case.input if turn.content]
 
     def _text(self, text: str) -> Mapping[str, Any]:
-        return self._long(_cut(text, _LONG))
+        return self._long(cut(text, _LONG))
 
     def _score(self, score: Score) -> list[Any]:
         value = score.value if score.value is not None and math.isfinite(score.value) else None
         told = score.evidence.items() if self._rationales else ()
-        evidence = [[key, _cut(_plain(item), _SHORT)] for key, item in told if item not in ("", [])]
+        evidence = [[key, cut(_plain(item), _SHORT)] for key, item in told if item not in ("", [])]
         place = self._places[score.grader]
-        return [place, value, score.passed, _cut(score.label, _SHORT), score.severity, score.status, evidence]
+        return [place, value, score.passed, cut(score.label, _SHORT), score.severity, score.status, evidence]
 
     def _trial(self, trial: TrialRecord) -> dict[str, Any]:
         trace, long = trial.trace, self._text
         found: dict[str, Any] = {
-            "a": _cut(trace.answer, _ANSWER),
+            "a": cut(trace.answer, _ANSWER),
             "s": [
                 self._score(score)
                 for score in trial.scores
@@ -214,14 +215,14 @@ class _Writer:
             ],
             "r": [[step.route, step.rule, step.model, step.escalated_from] for step in trace.route],
             "d": [
-                [_cut(item.id, _SHORT), _cut(item.title, _SHORT), item.kind, item.rank, item.score, long(item.text)]
+                [cut(item.id, _SHORT), cut(item.title, _SHORT), item.kind, item.rank, item.score, long(item.text)]
                 for item in trace.documents
             ],
             "g": [[turn.role, self._text(_message(turn.content, turn.tool_calls))] for turn in trace.messages],
             "t": [_tool(event) for event in trace.tool_events],
             "m": [_call(call) for call in trace.model_calls],
             "p": [
-                [check.point, _cut(check.subject, _SHORT), check.verdict, check.rule, _cut(check.message, _SHORT)]
+                [check.point, cut(check.subject, _SHORT), check.verdict, check.rule, cut(check.message, _SHORT)]
                 for check in trace.policy_decisions
             ],
             "i": trace.intent,
@@ -232,7 +233,7 @@ class _Writer:
         if trace.simulated:
             found["sim"] = 1
         if trace.error:
-            found["e"] = [trace.error.kind, _cut(trace.error.message, _SHORT)]
+            found["e"] = [trace.error.kind, cut(trace.error.message, _SHORT)]
         return found
 
 
@@ -244,8 +245,8 @@ def _call(call: ModelCall) -> list[Any]:
 
 
 def _tool(event: ToolEvent) -> list[str]:
-    asked = _cut(_plain(event.arguments), _ANSWER)
-    return [_cut(event.name, _SHORT), asked, event.verdict, event.status, _outcome(event)]
+    asked = cut(_plain(event.arguments), _ANSWER)
+    return [cut(event.name, _SHORT), asked, event.verdict, event.status, _outcome(event)]
 
 
 def _plain(value: Any) -> str:
@@ -265,7 +266,7 @@ def _outcome(event: ToolEvent) -> str:
     parts = [*event.schema_errors, *([event.error] if event.error else [])]
     if event.result is not None:
         parts.append(_plain(event.result))
-    return _cut("; ".join(parts), _ANSWER)
+    return cut("; ".join(parts), _ANSWER)
 
 
 def _expected(case: Case) -> list[list[str]]:
@@ -283,11 +284,7 @@ def _expected(case: Case) -> list[list[str]]:
             names = ", ".join(f"{call.name}({_plain(dict(call.arguments))})" for call in calls)
             found.append(["calls", names or "no tool"])
         found += [["must not call", name] for name in expect.tools.forbidden]
-    return [[key, _cut(text, _SHORT)] for key, text in found]
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters; the rest is in the store)"
+    return [[key, cut(text, _SHORT)] for key, text in found]
 
 
 # ── columns ─────────────────────────────────────────────────────────────────────────────

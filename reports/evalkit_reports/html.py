@@ -34,6 +34,7 @@ from evalkit_reports.common import (
     SYMBOLS,
     acceptance_text,
     commit_of,
+    cut,
     headline,
     is_quiet,
     leading_cases,
@@ -226,12 +227,12 @@ def _slice(item: SliceResult) -> dict[str, Any]:
 
 
 def _case(case: CaseResult, limit: int) -> dict[str, Any]:
-    before, now = _cut(case.baseline_answer, limit), _cut(case.candidate_answer, limit)
+    before, now = cut(case.baseline_answer, limit), cut(case.candidate_answer, limit)
     pieces = word_diff(before, now)
     return {
         "case": case,
         "reason": reason(case),
-        "question": _cut(case.question, limit),
+        "question": cut(case.question, limit),
         "before": _side(pieces, "gone"),
         "now": _side(pieces, "new"),
         "same": case.baseline_answer == case.candidate_answer,
@@ -251,10 +252,6 @@ def _side(pieces: list[Piece], kind: str) -> list[tuple[bool, str]]:
         elif piece.kind == "same":
             side.append((False, piece.text))
     return [(only, text) for only, text in side if text]
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters; the rest is in the store)"
 
 
 def _why(item: GraderResult) -> str:
